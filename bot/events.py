@@ -1,0 +1,355 @@
+"""Events: all that ever happens in a conversation, with Rasa's names and Rasa's JSON.
+
+`event_to_json` and `event_from_json` are the wire format; the tracker is a fold over these values.
+Source: https://rasa.com/docs/rasa/action-server/events
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from bot.errors import DataError, UnknownName
+from bot.messages import EMPTY, BotMessage, Entity, Intent
+
+EXTERNAL_PREFIX = "EXTERNAL: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, in seconds since 1970. `kind` is its name on the wire."""
+
+    kind: ClassVar[str] = ""
+    timestamp: float = field(default_factory=time.time, compare=False)
+    metadata: Mapping[str, Any] = field(default=EMPTY, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserUttered(Event):
+    """The customer said something; `parse_data` is Rasa's parse result."""
+
+    kind: ClassVar[str] = "user"
+    text: str | None = None
+    parse_data: Mapping[str, Any] = EMPTY
+    input_channel: str | None = None
+    message_id: str | None = None
+
+    @property
+    def intent(self) -> Intent:
+        intent = self.parse_data.get("intent") or {}
+        return Intent(intent.get("name"), intent.get("confidence") or 0.0)
+
+    @property
+    def intent_name(self) -> str | None:
+        name: str | None = (self.parse_data.get("intent") or {}).get("name")
+        return name
+
+    @property
+    def full_intent_name(self) -> str | None:
+        """`faq/ask_name` for a retrieval intent whose response was selected, else the intent."""
+        name = self.intent_name
+        selector = self.parse_data.get("response_selector")
+        if not selector or name not in (selector.get("all_retrieval_intents") or ()):
+            return name
+        chosen = selector.get(name) or selector.get("default") or {}
+        key: str | None = (chosen.get("response") or {}).get("intent_response_key")
+        return key or name
+
+    @property
+    def entities(self) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = self.parse_data.get("entities") or []
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class BotUttered(Event):
+    """The bot said something; `data` has Rasa's keys (buttons, image, custom, …)."""
+
+    kind: ClassVar[str] = "bot"
+    text: str | None = None
+    data: Mapping[str, Any] = EMPTY
+
+    @staticmethod
+    def of(message: BotMessage, timestamp: float | None = None) -> BotUttered:
+        data: dict[str, Any] = {
+            "elements": [dict(element) for element in message.elements] or None,
+            "quick_replies": [dict(reply) for reply in message.quick_replies] or None,
+            "buttons": [dict(button) for button in message.buttons] or None,
+            "attachment": message.attachment,
+            "image": message.image,
+            "custom": dict(message.custom) or None,
+        }
+        return BotUttered(
+            text=message.text,
+            data=data,
+            metadata=message.metadata,
+            timestamp=time.time() if timestamp is None else timestamp,
+        )
+
+    @property
+    def message(self) -> BotMessage:
+        """The same as a message for a channel."""
+        data = self.data
+        return BotMessage(
+            text=self.text,
+            buttons=tuple(data.get("buttons") or ()),
+            image=data.get("image"),
+            attachment=data.get("attachment"),
+            elements=tuple(data.get("elements") or ()),
+            custom=data.get("custom") or EMPTY,
+            quick_replies=tuple(data.get("quick_replies") or ()),
+            metadata=self.metadata,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ActionExecuted(Event):
+    """An action has run (or the bot listens: `action_listen`)."""
+
+    kind: ClassVar[str] = "action"
+    name: str | None = None
+    policy: str | None = None
+    confidence: float | None = None
+    action_text: str | None = None
+    hide_rule_turn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSet(Event):
+    """A slot has this value from now on (None: unset)."""
+
+    kind: ClassVar[str] = "slot"
+    name: str = ""
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntitiesAdded(Event):
+    """Entities joined the latest message afterwards."""
+
+    kind: ClassVar[str] = "entities"
+    entities: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveLoopChanged(Event):
+    """A form was entered, or (None) left."""
+
+    kind: ClassVar[str] = "active_loop"
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopInterrupted(Event):
+    """Something else than the form answered this turn (or no longer does)."""
+
+    kind: ClassVar[str] = "loop_interrupted"
+    is_interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActionExecutionRejected(Event):
+    """An action declined to run."""
+
+    kind: ClassVar[str] = "action_execution_rejected"
+    name: str = ""
+    policy: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderScheduled(Event):
+    """An intent to be triggered at `date_time` (ISO 8601)."""
+
+    kind: ClassVar[str] = "reminder"
+    intent: str = ""
+    date_time: str = ""
+    entities: Any = None
+    name: str | None = None
+    kill_on_user_msg: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderCancelled(Event):
+    """Reminders with this name, intent and entities (those given) are dropped."""
+
+    kind: ClassVar[str] = "cancel_reminder"
+    name: str | None = None
+    intent: str | None = None
+    entities: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowupAction(Event):
+    """The next action is this one, whatever the policies think."""
+
+    kind: ClassVar[str] = "followup"
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted(Event):
+    """The conversation begins anew; slots are empty."""
+
+    kind: ClassVar[str] = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted(Event):
+    """A new session of the same conversation."""
+
+    kind: ClassVar[str] = "session_started"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded(Event):
+    """The session is over (rasa-sdk 3.16 and later)."""
+
+    kind: ClassVar[str] = "session_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class UserUtteranceReverted(Event):
+    """As if the customer had not sent the latest message."""
+
+    kind: ClassVar[str] = "rewind"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionReverted(Event):
+    """As if the latest action had not run."""
+
+    kind: ClassVar[str] = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class AllSlotsReset(Event):
+    """All slots take their initial values."""
+
+    kind: ClassVar[str] = "reset_slots"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationPaused(Event):
+    """The bot keeps quiet: a human agent has the conversation."""
+
+    kind: ClassVar[str] = "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationResumed(Event):
+    """The bot answers again."""
+
+    kind: ClassVar[str] = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class StoryExported(Event):
+    """Kept for Rasa's sake; changes nothing."""
+
+    kind: ClassVar[str] = "export"
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUttered(Event):
+    """A human agent said something."""
+
+    kind: ClassVar[str] = "agent"
+    text: str | None = None
+    data: Mapping[str, Any] = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class DefinePrevUserUtteredFeaturization(Event):
+    """Kept for Rasa's sake: whether the latest message was read as text (end-to-end)."""
+
+    kind: ClassVar[str] = "user_featurization"
+    use_text_for_featurization: bool = False
+
+
+_KINDS: dict[str, type[Event]] = {
+    kind.kind: kind
+    for kind in (
+        UserUttered,
+        BotUttered,
+        ActionExecuted,
+        SlotSet,
+        EntitiesAdded,
+        ActiveLoopChanged,
+        LoopInterrupted,
+        ActionExecutionRejected,
+        ReminderScheduled,
+        ReminderCancelled,
+        FollowupAction,
+        Restarted,
+        SessionStarted,
+        SessionEnded,
+        UserUtteranceReverted,
+        ActionReverted,
+        AllSlotsReset,
+        ConversationPaused,
+        ConversationResumed,
+        StoryExported,
+        AgentUttered,
+        DefinePrevUserUtteredFeaturization,
+    )
+}
+# Rasa 2's names of the same events.
+_LEGACY = {"form": "active_loop", "form_validation": "loop_interrupted"}
+_FIELDS: dict[str, tuple[str, ...]] = {
+    kind: tuple(f.name for f in dataclasses.fields(cls) if f.name not in ("timestamp", "metadata"))
+    for kind, cls in _KINDS.items()
+}
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """The wire format of Rasa."""
+    out: dict[str, Any] = {"event": event.kind, "timestamp": event.timestamp}
+    if event.metadata:
+        out["metadata"] = dict(event.metadata)
+    for name in _FIELDS[event.kind]:
+        value = getattr(event, name)
+        if isinstance(value, Mapping):
+            value = dict(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        if not (name == "hide_rule_turn" and value is False):
+            out[name] = value
+    return out
+
+
+def event_from_json(data: Mapping[str, Any]) -> Event:
+    """Read one event; a missing timestamp is now. An unknown kind or a wrong shape is a `DataError`."""
+    if not isinstance(data, Mapping):
+        raise DataError(f"an event must be an object, not {type(data).__name__}")
+    given = str(data.get("event", ""))
+    kind = _LEGACY.get(given, given)
+    cls = _KINDS.get(kind)
+    if cls is None:
+        raise UnknownName("event", given, _KINDS)
+    values: dict[str, Any] = {name: data[name] for name in _FIELDS[kind] if name in data}
+    if given == "form_validation":
+        values = {"is_interrupted": not data.get("validate", True)}
+    if kind == "entities":
+        values["entities"] = tuple(values.get("entities") or ())
+    for name in ("parse_data", "data"):
+        if name in values and values[name] is None:
+            values[name] = EMPTY
+    if kind in ("slot", "action_execution_rejected", "followup", "reminder"):
+        name = "intent" if kind == "reminder" else "name"
+        if not isinstance(values.get(name), str) or not values[name]:
+            raise DataError(f"event '{given}' needs a '{name}'")
+    if data.get("timestamp") is not None:
+        values["timestamp"] = float(data["timestamp"])
+    if data.get("metadata"):
+        values["metadata"] = data["metadata"]
+    return cls(**values)
+
+
+def entities_of(event: UserUttered) -> tuple[Entity, ...]:
+    """The entities of a message as values."""
+    return tuple(Entity.from_json(entity) for entity in event.entities)
