@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.domain import REQUESTED_SLOT, Domain
 from bot.events import (
@@ -17,6 +18,7 @@ from bot.events import (
     BotUttered,
     ConversationPaused,
     ConversationResumed,
+    DefinePrevUserUtteredFeaturization,
     EntitiesAdded,
     Event,
     FollowupAction,
@@ -24,15 +26,16 @@ from bot.events import (
     Restarted,
     SessionStarted,
     SlotSet,
-    UserUttered,
     UserUtteranceReverted,
+    UserUttered,
     event_from_json,
     event_to_json,
 )
+from bot.states import History, State, slot_states, user_state
 
 LISTEN = "action_listen"
-RECENT_EVENTS = 400
-"""How many events of the present session a snapshot keeps: enough to rewind and for every policy."""
+RECENT_EVENTS = 60
+"""How many of the latest events a loaded tracker has: enough for forms and custom actions."""
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class Tracker:
     """
 
     conversation_id: str
-    initial_slots: Mapping[str, Any] = field(default_factory=dict)
+    domain: Domain
     slots: dict[str, Any] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     event_count: int = 0
@@ -77,12 +80,13 @@ class Tracker:
     latest_input_channel: str | None = None
     language: str | None = None
     idempotency_key: str = ""
+    history: History = field(default_factory=History)
+    slots_set: set[str] = field(default_factory=set)
 
     @staticmethod
     def new(conversation_id: str, domain: Domain) -> Tracker:
         """An empty conversation: slots have their initial values and the bot listens."""
-        initial = {name: slot.initial_value for name, slot in domain.slots.items()}
-        return Tracker(conversation_id, initial, copy.deepcopy(initial))
+        return Tracker(conversation_id, domain, _initial_slots(domain))
 
     # ---- reading ----
 
@@ -121,6 +125,30 @@ class Tracker:
         found.pop(REQUESTED_SLOT, None)
         return dict(reversed(found.items()))
 
+    def state(self) -> State:
+        """What the policies see now (see `bot/states.py`)."""
+        out: State = {}
+        if self.history.user:
+            out["user"] = self.history.user
+        slots = slot_states(self.domain, self.slots)
+        if slots:
+            out["slots"] = slots
+        if self.history.prev_action:
+            out["prev_action"] = self.history.prev_action
+        if self.active_loop:
+            out["active_loop"] = {"name": self.active_loop.name}
+        return out
+
+    def copy(self) -> Tracker:
+        """The same conversation, to be scribbled on: changes do not reach this one."""
+        other = copy.copy(self)
+        other.slots = copy.deepcopy(self.slots)
+        other.events = list(self.events)
+        other.active_loop = copy.copy(self.active_loop)
+        other.slots_set = set(self.slots_set)
+        other.history = History.from_json(self.history.to_json())
+        return other
+
     # ---- changing ----
 
     def apply(self, event: Event) -> None:
@@ -134,28 +162,33 @@ class Tracker:
                 self.followup_action = None
                 self.latest_input_channel = event.input_channel or self.latest_input_channel
                 self.language = event.parse_data.get("language") or self.language
+                self.history.user_uttered(self._user_state(event))
             case BotUttered():
                 self.latest_bot_message = event
             case ActionExecuted():
-                self.latest_action = event
-                self._loop_after_action(event)
-                self.followup_action = None
+                self._action_executed(event)
             case SlotSet(name=name, value=value):
-                self.slots[name] = value
+                if name in self.slots:
+                    self.slots[name] = value
+                    self.slots_set.add(name)
             case EntitiesAdded(entities=entities):
                 self._add_entities(entities)
             case ActiveLoopChanged(name=name):
                 self._change_loop(name)
+                self.history.loop_changed(name)
             case LoopInterrupted(is_interrupted=interrupted):
                 if self.active_loop:
                     self.active_loop.is_interrupted = interrupted
             case ActionExecutionRejected(name=name):
+                self.history.rejected(name)
                 if self.active_loop and self.active_loop.name == name:
                     self.active_loop.rejected = True
             case FollowupAction(name=name):
                 self.followup_action = name
+            case DefinePrevUserUtteredFeaturization(use_text_for_featurization=use):
+                self.history.use_text(use, self.latest_message.text if self.latest_message else None)
             case AllSlotsReset():
-                self.slots = copy.deepcopy(dict(self.initial_slots))
+                self.slots = _initial_slots(self.domain)
             case ConversationPaused():
                 self.paused = True
             case ConversationResumed():
@@ -165,7 +198,6 @@ class Tracker:
                 self.followup_action = "action_session_start"
             case SessionStarted():
                 self._reset()
-                self.followup_action = LISTEN
             case UserUtteranceReverted() | ActionReverted():
                 self._replay()
             case _:
@@ -175,25 +207,41 @@ class Tracker:
         for event in events:
             self.apply(event)
 
+    def _user_state(self, event: UserUttered) -> State:
+        intent = event.intent_name
+        if intent is None and event.text is not None and "intent" not in event.parse_data:
+            return {"text": event.text}
+        return user_state(self.domain, intent, list(event.entities))
+
     def _reset(self) -> None:
-        self.slots = copy.deepcopy(dict(self.initial_slots))
+        self.slots = _initial_slots(self.domain)
+        self.slots_set = set()
         self.paused = False
         self.latest_action = None
         self.latest_message = None
         self.latest_bot_message = None
         self.active_loop = None
+        self.followup_action = LISTEN
+        self.history.clear()
 
-    def _loop_after_action(self, event: ActionExecuted) -> None:
-        if self.active_loop and self.active_loop.name == event.name:
-            self.active_loop.rejected = False
-        if self.active_loop and event.name != LISTEN and self.active_loop.name != event.name:
-            # Something else answered; the form goes on afterwards.
-            pass
+    def _action_executed(self, event: ActionExecuted) -> None:
+        name = event.name or event.action_text or ""
+        prev: State = {"action_name": event.name} if event.name else {"action_text": event.action_text}
+        keeps = bool(self.followup_action) or (
+            self.active_loop is not None and self.latest_action_name == self.active_loop.name
+        )
+        self.history.action_executed(self.state(), name, prev, hidden=event.hide_rule_turn, keeps=keeps)
+        self.latest_action = event
+        self.followup_action = None
+        if self.active_loop:
+            self.active_loop.is_interrupted = False
+            if self.active_loop.name == event.name:
+                self.active_loop.rejected = False
 
     def _change_loop(self, name: str | None) -> None:
         if name is None:
             self.active_loop = None
-        elif self.active_loop_name != name:
+        else:
             trigger = dict(self.latest_message.parse_data) if self.latest_message else None
             self.active_loop = ActiveLoop(name, trigger_message=trigger)
 
@@ -202,25 +250,18 @@ class Tracker:
             return
         known = list(self.latest_message.entities)
         known += [entity for entity in entities if entity not in known]
-        message = self.latest_message
-        parse_data = {**message.parse_data, "entities": known}
-        self.latest_message = UserUttered(
-            text=message.text,
-            parse_data=parse_data,
-            input_channel=message.input_channel,
-            message_id=message.message_id,
-            timestamp=message.timestamp,
-            metadata=message.metadata,
+        message = dataclasses.replace(
+            self.latest_message, parse_data={**self.latest_message.parse_data, "entities": known}
         )
+        self.latest_message = message
+        self.history.user = self._user_state(message)
 
     def _replay(self) -> None:
-        """Fold again without what was taken back."""
+        """Fold again without what was taken back. `events` must reach back to the session's start."""
         events, count, language = self.events, self.event_count, self.language
-        effective = applied_events(events)
         self._reset()
-        self.followup_action = LISTEN
         self.events = []
-        for event in effective:
+        for event in applied_events(events):
             self.apply(event)
         self.events, self.event_count, self.language = events, count, language
 
@@ -230,8 +271,8 @@ class Tracker:
         """All that `from_json` needs; its size is bounded."""
         return {
             "conversation_id": self.conversation_id,
-            "initial_slots": dict(self.initial_slots),
             "slots": self.slots,
+            "slots_set": sorted(self.slots_set),
             "event_count": self.event_count,
             "latest_message": event_to_json(self.latest_message) if self.latest_message else None,
             "latest_bot_message": event_to_json(self.latest_bot_message) if self.latest_bot_message else None,
@@ -242,4 +283,70 @@ class Tracker:
             "latest_event_time": self.latest_event_time,
             "latest_input_channel": self.latest_input_channel,
             "language": self.language,
+            "history": self.history.to_json(),
         }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any], domain: Domain, events: Sequence[Event] = ()) -> Tracker:
+        """The tracker that `to_json` described; `events` are its latest ones, oldest first.
+
+        Slots that the domain has gained since take their initial values; those it has lost are gone.
+        """
+        slots = _initial_slots(domain)
+        slots.update({name: value for name, value in data["slots"].items() if name in slots})
+        loop = data["active_loop"]
+        return Tracker(
+            conversation_id=data["conversation_id"],
+            domain=domain,
+            slots=slots,
+            events=list(events),
+            event_count=data["event_count"],
+            latest_message=_event(data["latest_message"], UserUttered),
+            latest_bot_message=_event(data["latest_bot_message"], BotUttered),
+            latest_action=_event(data["latest_action"], ActionExecuted),
+            active_loop=ActiveLoop(**loop) if loop else None,
+            followup_action=data["followup_action"],
+            paused=data["paused"],
+            latest_event_time=data["latest_event_time"],
+            latest_input_channel=data["latest_input_channel"],
+            language=data["language"],
+            history=History.from_json(data["history"]),
+            slots_set=set(data["slots_set"]),
+        )
+
+
+_E = TypeVar("_E", bound=Event)
+
+
+def _event(data: Mapping[str, Any] | None, kind: type[_E]) -> _E | None:
+    event = event_from_json(data) if data else None
+    return event if isinstance(event, kind) else None
+
+
+def _initial_slots(domain: Domain) -> dict[str, Any]:
+    return {name: copy.deepcopy(slot.initial_value) for name, slot in domain.slots.items()}
+
+
+def applied_events(events: Sequence[Event]) -> list[Event]:
+    """The events that count: those since the latest restart or session start, without what was taken back.
+
+    Taking back a message takes back the `action_listen` before it, too.
+    """
+    applied: list[Event] = []
+    for event in events:
+        match event:
+            case Restarted() | SessionStarted():
+                applied = []
+            case ActionReverted():
+                _drop_back_to(ActionExecuted, applied)
+            case UserUtteranceReverted():
+                _drop_back_to(UserUttered, applied)
+                _drop_back_to(ActionExecuted, applied)
+            case _:
+                applied.append(event)
+    return applied
+
+
+def _drop_back_to(kind: type[Event], events: list[Event]) -> None:
+    while events and not isinstance(events.pop(), kind):
+        pass

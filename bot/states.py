@@ -1,0 +1,189 @@
+"""The dialogue as the policies see it: one small state before each action, kept up to date event by event.
+
+A state has Rasa's shape: `{"user": {"intent", "entities", "text"}, "slots": {name: features},
+"prev_action": {"action_name"}, "active_loop": {"name"}}`, with empty parts left out. Turns in which a form
+just took its answer are forgotten, as in Rasa, so a story need not spell them out. The view is bounded
+and part of the snapshot, so a prediction costs the same in the ten-thousandth turn as in the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.domain import Domain
+from bot.slots import featurize
+
+State = dict[str, Any]
+
+NOT_SET = "should_not_be_set"
+"""What a rule says of a slot or loop that must be empty."""
+
+LONGEST = 60
+"""How many states are kept; a rule or story that looks back further than this is not supported."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One action that ran: the state before it, and what happened between it and the next action.
+
+    `marks` are ("user", ""), ("rejected", form) and ("loop_off", "").
+    """
+
+    state: State
+    action: str
+    hidden: bool = False
+    keeps_hidden: bool = False
+    marks: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class History:
+    """The states of the present session, oldest first, and the parts of the next one."""
+
+    entries: list[Entry] = field(default_factory=list)
+    user: State = field(default_factory=dict)
+    prev_action: State = field(default_factory=dict)
+    loops: set[str] = field(default_factory=set)
+    truncated: bool = False
+
+    def clear(self) -> None:
+        """A new session or a restart: nothing before it counts."""
+        self.entries = []
+        self.user = {}
+        self.prev_action = {}
+        self.loops = set()
+        self.truncated = False
+
+    def user_uttered(self, user: State) -> None:
+        self.user = user
+        self._mark("user", "")
+
+    def use_text(self, use: bool, text: str | None) -> None:
+        """The latest message counts as text (end-to-end) instead of as an intent."""
+        if use and text:
+            self.user = {"text": text}
+
+    def loop_changed(self, name: str | None) -> None:
+        if name is None:
+            self._mark("loop_off", "")
+        else:
+            self.loops.add(name)
+
+    def rejected(self, action: str) -> None:
+        self._mark("rejected", action)
+
+    def action_executed(self, state: State, action: str, prev_action: State, *, hidden: bool, keeps: bool) -> None:
+        """An action ran after `state`. A form that took its answer replaces its earlier run."""
+        if action in self.loops and not self._is_first_or_unhappy(action):
+            self._forget_since(action)
+        else:
+            self.entries.append(Entry(state, action, hidden, keeps))
+            if len(self.entries) > LONGEST:
+                del self.entries[: len(self.entries) - LONGEST]
+                self.truncated = True
+        self.prev_action = prev_action
+
+    def _mark(self, kind: str, name: str) -> None:
+        if self.entries:
+            self.entries[-1].marks.append((kind, name))
+
+    def _is_first_or_unhappy(self, loop: str) -> bool:
+        later: str | None = None
+        for entry in reversed(self.entries):
+            for kind, name in reversed(entry.marks):
+                if kind == "loop_off" or (kind == "rejected" and name == loop):
+                    return True
+                if kind == "user" and later is not None and later != loop:
+                    return True
+            if entry.action == loop:
+                return False
+            later = entry.action
+        return True
+
+    def _forget_since(self, loop: str) -> None:
+        while self.entries and self.entries[-1].action != loop:
+            gone = self.entries.pop()
+            if self.entries:
+                self.entries[-1].marks += [mark for mark in gone.marks if mark[0] != "user"]
+        if self.entries:
+            last = self.entries[-1]
+            last.marks = [mark for mark in last.marks if mark[0] != "user"]
+            self.user = last.state.get("user", {})
+
+    # ---- the snapshot ----
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "entries": [[e.state, e.action, e.hidden, e.keeps_hidden, e.marks] for e in self.entries],
+            "user": self.user,
+            "prev_action": self.prev_action,
+            "loops": sorted(self.loops),
+            "truncated": self.truncated,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> History:
+        return History(
+            entries=[
+                Entry(state, action, hidden, keeps, [(kind, name) for kind, name in marks])
+                for state, action, hidden, keeps, marks in data["entries"]
+            ],
+            user=data["user"],
+            prev_action=data["prev_action"],
+            loops=set(data["loops"]),
+            truncated=data["truncated"],
+        )
+
+
+def user_state(domain: Domain, intent: str | None, entities: list[Mapping[str, Any]], text: str | None = None) -> State:
+    """The customer's part of a state: the intent, and the entities that count for it, sorted."""
+    out: State = {}
+    if text is not None:
+        out["text"] = text
+    if intent:
+        out["intent"] = intent
+    names: set[str] = set()
+    for entity in entities:
+        name = entity.get("entity")
+        if not name:
+            continue
+        names.add(name)
+        names.update(f"{name}#{entity[key]}" for key in ("role", "group") if entity.get(key))
+    if names:
+        spec = domain.intents.get(intent or "")
+        wanted = {name for name in names if _counts(domain, spec, name)}
+        if wanted:
+            out["entities"] = sorted(wanted)
+    return out
+
+
+def _counts(domain: Domain, spec: Any, name: str) -> bool:
+    base = name.split("#")[0]
+    known = domain.entities.get(base)
+    if known is not None and not known.influence_conversation:
+        return False
+    if spec is None:
+        return True
+    if spec.use_entities is not None and base not in spec.use_entities and name not in spec.use_entities:
+        return False
+    return base not in spec.ignore_entities and name not in spec.ignore_entities
+
+
+def slot_states(domain: Domain, slots: Mapping[str, Any]) -> State:
+    """The features of the slots that are set and influence the conversation."""
+    out: State = {}
+    for name, spec in domain.slots.items():
+        if not spec.influence_conversation or spec.type == "any":
+            continue
+        value = slots.get(name)
+        if value is None:
+            continue
+        if value == NOT_SET:
+            out[name] = NOT_SET
+            continue
+        features = featurize(spec, value)
+        if any(features):
+            out[name] = list(features)
+    return out
