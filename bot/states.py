@@ -187,3 +187,41 @@ def slot_states(domain: Domain, slots: Mapping[str, Any]) -> State:
         if any(features):
             out[name] = list(features)
     return out
+
+
+def story_states(
+    history: History, current: State, rule_slots: frozenset[str] = frozenset(), rule_loops: frozenset[str] = frozenset()
+) -> list[State]:
+    """The states as a policy that learned from stories sees them: turns that only rules know are left out.
+
+    `rule_slots` and `rule_loops` occur in rules alone, so they are removed from what is left.
+    """
+    states: list[State] = []
+    last_action: State | None = None
+    hidden = False
+    steps = [(entry.state, entry.hidden, entry.keeps_hidden) for entry in history.entries]
+    for full, entry_hidden, keeps_hidden in [*steps, (current, False, False)]:
+        if not hidden:
+            last_action = full.get("prev_action")
+        if not keeps_hidden:
+            hidden = entry_hidden
+        if hidden:
+            continue
+        state = {key: part for key, part in full.items() if not (key == "active_loop" and part["name"] in rule_loops)}
+        if rule_slots and "slots" in state:
+            kept = {name: value for name, value in state["slots"].items() if name not in rule_slots}
+            state["slots"] = kept
+        if states and state.get("prev_action", {}).get("action_name") != "action_listen":
+            if states[-1].get("user"):
+                state["user"] = states[-1]["user"]
+            else:
+                state.pop("user", None)
+        if last_action:
+            state["prev_action"] = last_action
+        states.append({key: part for key, part in state.items() if part})
+    return states
+
+
+def rule_states(history: History, current: State) -> list[State]:
+    """The states as rules see them: all of them."""
+    return [*(entry.state for entry in history.entries), current]

@@ -1,0 +1,1 @@
+"""Policies: what comes next. One per file, named as in Rasa."""

@@ -1,0 +1,106 @@
+"""From a response's name to a message: conditions, channel, language, variation, variables.
+
+Order as in Rasa: variations whose condition holds come before unconditional ones, those for the
+channel before general ones; among what is left one is drawn at random.
+Source: https://rasa.com/docs/rasa/responses
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.domain import Domain, Response
+from bot.messages import BotMessage
+from bot.tracker import Tracker
+
+_VARIABLE = re.compile(r"{([^\n{}]+?)}")
+
+
+def choose(
+    variations: Sequence[Response], slots: Mapping[str, Any], channel: str | None, draw: random.Random
+) -> Response | None:
+    """One of the variations that fit, or None."""
+    fitting = [r for r in variations if all(slots.get(c.slot) == c.value for c in r.conditions)]
+    for conditional in (True, False):
+        for own_channel in (True, False):
+            candidates = [
+                r
+                for r in fitting
+                if bool(r.conditions) is conditional and (r.channel == channel if own_channel else r.channel is None)
+            ]
+            if candidates:
+                return draw.choice(candidates)
+    return None
+
+
+def render(
+    name: str, domain: Domain, tracker: Tracker, draw: random.Random, values: Mapping[str, Any] | None = None
+) -> BotMessage | None:
+    """The domain's response `name` for this conversation, None when there is none that fits.
+
+    `values` fill its `{variables}` before the slots do. In the customer's language where the response
+    has a `translation`, else as written.
+    """
+    response = choose(domain.responses.get(name, ()), tracker.slots, tracker.latest_input_channel, draw)
+    if response is None:
+        return None
+    message = response.translation.get(tracker.language or "", response.message)
+    filled = fill(message, {**tracker.slots, **(values or {})})
+    return dataclasses.replace(filled, metadata={**response.metadata, **message.metadata, "utter_action": name})
+
+
+def fill(message: BotMessage, values: Mapping[str, Any]) -> BotMessage:
+    """The message with its `{variables}` replaced; a name that nobody knows is left as it stands."""
+
+    def fill_in(value: Any) -> Any:
+        if isinstance(value, str):
+            return _VARIABLE.sub(lambda m: str(values[m[1]]) if m[1] in values else m[0], value)
+        if isinstance(value, Mapping):
+            return {key: fill_in(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(fill_in(one) for one in value)
+        return value
+
+    return BotMessage(
+        text=fill_in(message.text),
+        buttons=tuple(_fill_button(button, fill_in) for button in message.buttons),
+        image=fill_in(message.image),
+        attachment=fill_in(message.attachment),
+        elements=fill_in(message.elements),
+        custom=fill_in(message.custom),
+        quick_replies=tuple(_fill_button(reply, fill_in) for reply in message.quick_replies),
+        metadata=message.metadata,
+    )
+
+
+def _fill_button(button: Mapping[str, Any], fill_in: Any) -> Mapping[str, Any]:
+    """A payload such as `/inform{"account": "{account}"}` keeps its own braces."""
+    return {key: fill_in(value) for key, value in button.items()}
+
+
+def message_from(data: Mapping[str, Any], domain: Domain, tracker: Tracker, draw: random.Random) -> BotMessage | None:
+    """What a custom action said (a dictionary of rasa-sdk's dispatcher) as a message.
+
+    `response` (or `template`) names a domain response, filled with the other keys; buttons given beside
+    it are added. None when there is nothing to say.
+    """
+    name = data.get("response") or data.get("template")
+    known = ("text", "image", "custom", "template", "response", "attachment", "buttons", "elements", "quick_replies")
+    values = {key: value for key, value in data.items() if key not in known}
+    base = (render(name, domain, tracker, draw, values) if name else None) or BotMessage(text=None)
+    message = BotMessage(
+        text=data.get("text") or base.text,
+        buttons=base.buttons + tuple(data.get("buttons") or ()),
+        image=data.get("image") or base.image,
+        attachment=data.get("attachment") or base.attachment,
+        elements=tuple(data.get("elements") or ()) or base.elements,
+        custom=data.get("custom") or base.custom,
+        quick_replies=tuple(data.get("quick_replies") or ()) or base.quick_replies,
+        metadata=base.metadata,
+    )
+    empty = not any((message.text, message.buttons, message.image, message.attachment, message.elements))
+    return None if empty and not message.custom and not message.quick_replies else message
