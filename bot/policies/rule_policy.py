@@ -231,30 +231,22 @@ def _after_snippet(states: Sequence[State]) -> list[State]:
 def _learn(dialogues: Iterable[TrainingDialogue]) -> list[Learned]:
     """One entry per step of every rule; two rules that disagree at once are told by `_compare`."""
     learned: dict[str, Learned] = {}
-    ambiguous: set[str] = set()
     for dialogue in dialogues:
         for states, step in dialogue.prefixes():
             kept = _after_snippet(states)
-            if not kept or step.unpredictable and step.action != SNIPPET and not _user_given(kept):
+            if not kept:
                 continue
             key = _key(kept)
-            if key in ambiguous:
-                continue
             known = learned.get(key)
             if known is None:
                 learned[key] = Learned(tuple(kept), step.action, key, f"{dialogue.source}: rule '{dialogue.name}'")
             elif known.action != step.action:
-                ambiguous.add(key)
                 raise Contradiction(
                     f"rule '{dialogue.name}' goes on with '{step.action}' where {known.rule} "
                     f"goes on with '{known.action}'. Make their conditions differ, or join them.",
                     step.source,
                 )
     return [rule for rule in learned.values() if rule.action != SNIPPET]
-
-
-def _user_given(states: Sequence[State]) -> bool:
-    return any(state.get("prev_action") or state.get("user") for state in states)
 
 
 def _learn_unhappy(dialogues: Iterable[TrainingDialogue]) -> list[Learned]:

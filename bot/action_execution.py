@@ -1,0 +1,101 @@
+"""Runs an action by its name: a response, a form, a default action, or a custom one here or on an action server."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from bot import custom_actions, default_actions
+from bot.domain import Domain
+from bot.errors import ActionError, suggest
+from bot.events import BotUttered, Event
+from bot.forms import run_form
+from bot.messages import BotMessage
+from bot.responses import message_from, render
+from bot.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+SORRY = {
+    "en": "Sorry, something went wrong on our side. Nothing was changed. Please try again in a moment.",
+    "zh": "抱歉，我们这边出了点问题，没有做任何更改。请稍后再试。",
+}
+
+
+class RemoteActions(Protocol):
+    """An action server (see `bot/remote_actions.py`)."""
+
+    async def run(
+        self, action_name: str, tracker: Tracker, domain: Domain, *, idempotency_key: str = ""
+    ) -> custom_actions.ActionResult: ...
+
+
+class Actions:
+    """Everything the bot can do. `custom` are instances by name; `remote` runs what is not among them."""
+
+    def __init__(
+        self,
+        domain: Domain,
+        custom: Mapping[str, Any] | None = None,
+        remote: RemoteActions | None = None,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        self.domain = domain
+        self._custom = dict(custom or {})
+        self._remote = remote
+        self._draw = random.Random(seed)
+        self._known = {*domain.responses, *domain.forms, *domain.actions, *default_actions.ALL}
+
+    def has(self, name: str) -> bool:
+        """Whether the domain, or the framework, knows an action of this name."""
+        return name in self._known
+
+    async def run(self, name: str, tracker: Tracker) -> list[Event]:
+        """The events of the action; bot messages are events, too. `tracker` is not changed.
+
+        Raises `ActionRejected` when it declines and `ActionError` when it fails.
+        """
+        if name in self._custom or (self._remote and name in self.domain.actions and name not in self.domain.responses):
+            return await self._run_custom(name, tracker)
+        if name in default_actions.ALL:
+            return await default_actions.ALL[name](tracker, self)
+        if name in self.domain.forms:
+            return await run_form(self.domain.forms[name], tracker, self)
+        if name.startswith("utter_"):
+            return [*self.utter(name, tracker)]
+        raise ActionError(f"there is no action called '{name}'.{suggest(name, self._known)}")
+
+    async def _run_custom(self, name: str, tracker: Tracker) -> list[Event]:
+        if name in self._custom:
+            result = await custom_actions.run_action(
+                self._custom[name], tracker, self.domain, idempotency_key=tracker.idempotency_key
+            )
+        else:
+            assert self._remote is not None
+            result = await self._remote.run(name, tracker, self.domain, idempotency_key=tracker.idempotency_key)
+        said = [message_from(data, self.domain, tracker, self._draw) for data in result.messages]
+        return [*(BotUttered.of(message) for message in said if message), *result.events]
+
+    def utter(self, name: str, tracker: Tracker, values: Mapping[str, Any] | None = None) -> list[BotUttered]:
+        """The domain's response as an event, none when the domain has no such response.
+
+        `utter_faq` of a retrieval intent `faq` says what the response selector has chosen.
+        """
+        if name not in self.domain.responses and tracker.latest_message:
+            full = tracker.latest_message.full_intent_name or ""
+            if full.startswith(name.removeprefix("utter_") + "/"):
+                name = f"utter_{full}"
+        message = render(name, self.domain, tracker, self._draw, values)
+        return [BotUttered.of(message)] if message else []
+
+    def apologise(self, tracker: Tracker) -> list[BotUttered]:
+        """What the customer hears when an action failed: the domain's `utter_error`, or our own words."""
+        text = SORRY.get(tracker.language or "en", SORRY["en"])
+        return self.utter("utter_error", tracker) or [BotUttered.of(BotMessage(text=text))]
+
+    def log_failure(self, error: Exception, tracker: Tracker) -> None:
+        """One line: which conversation, what failed, and why; nothing that the customer said."""
+        log.error("conversation %s: %s", tracker.conversation_id, error)

@@ -1,0 +1,259 @@
+"""One turn: from a customer's message to the bot's replies. Read this first.
+
+accept → lease → load → understand → decide and act until the bot listens → commit
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bot.action_execution import Actions
+from bot.domain import Domain
+from bot.errors import ActionError, ActionRejected
+from bot.events import (
+    ActionExecuted,
+    ActionExecutionRejected,
+    ActionReverted,
+    BotUttered,
+    DefinePrevUserUtteredFeaturization,
+    Event,
+    UserUtteranceReverted,
+    UserUttered,
+)
+from bot.interfaces import Policy, Prediction, Store, Turn
+from bot.messages import BotMessage, Intent, Parse, UserMessage
+from bot.payloads import read_payload
+from bot.tracker import LISTEN, Tracker
+from bot.tracker_state import tracker_state
+from bot.understanding import Understanding
+
+log = logging.getLogger(__name__)
+
+MOST_ACTIONS = 10
+LONGEST_MESSAGE = 10_000
+"""Characters of a message that are kept."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class Assistant:
+    """Takes turns. It knows no channel; everything it needs is given to it."""
+
+    def __init__(
+        self,
+        domain: Domain,
+        understanding: Understanding,
+        policies: Sequence[Policy],
+        actions: Actions,
+        store: Store,
+        *,
+        languages: Sequence[str] = ("en",),
+        typed_payloads: bool = False,
+    ) -> None:
+        self.domain = domain
+        self.understanding = understanding
+        self.policies = sorted(policies, key=lambda policy: -policy.priority)
+        self.actions = actions
+        self.store = store
+        self.languages = tuple(languages)
+        self._typed_payloads = typed_payloads
+
+    async def start(self) -> None:
+        """Make ready for the first message."""
+        await self.understanding.warm_up()
+
+    async def close(self) -> None:
+        self.understanding.close()
+        await self.store.close()
+
+    # ---- a turn ----
+
+    async def handle(self, message: UserMessage) -> list[BotMessage]:
+        """Take one turn and return the replies. The same message a second time gets the same replies."""
+        is_new = await self.store.accept(message)
+        async with self.store.lease(message.conversation_id) as lease:
+            if not is_new:
+                replies = await self.store.replies(message.conversation_id, message.message_id)
+                if replies is not None:
+                    return replies
+            tracker = await self.store.load(message.conversation_id, self.domain)
+            before = tracker.event_count
+            await self._take_turn(tracker, message)
+            events = tuple(tracker.events[len(tracker.events) - (tracker.event_count - before) :])
+            await self.store.commit(lease, Turn(message.conversation_id, events, message.message_id), tracker)
+        return [event.message for event in events if isinstance(event, BotUttered)]
+
+    async def _take_turn(self, tracker: Tracker, message: UserMessage) -> None:
+        if self._session_is_over(tracker):
+            await self._start_session(tracker)
+        uttered = await self._understand(tracker, message)
+        tracker.apply(uttered)
+        tracker.idempotency_key = f"{message.conversation_id}/{message.message_id}/0"
+        tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
+        if not tracker.paused or uttered.intent_name == "restart":
+            await self._act(tracker, message)
+
+    # ---- understand ----
+
+    async def _understand(self, tracker: Tracker, message: UserMessage) -> UserUttered:
+        text = _clean(message.payload or message.text)
+        parse = None
+        if message.payload or self._typed_payloads or _was_offered(text, tracker):
+            parse = read_payload(text, self.domain)
+        if parse is None:
+            parse = await self.parse(text)
+        parse.language = parse.language or tracker.language or message.language or self.languages[0]
+        return UserUttered(
+            text=text,
+            parse_data=parse.to_json(),
+            input_channel=message.channel,
+            message_id=message.message_id,
+            metadata=message.metadata,
+        )
+
+    async def parse(self, text: str) -> Parse:
+        """What the pipeline makes of a text; nothing said is no intent."""
+        if not text.strip():
+            intent = Intent("nlu_fallback", 1.0)
+            return Parse(text=text, intent=intent, intent_ranking=[intent])
+        return await self.understanding.parse(text)
+
+    # ---- decide and act ----
+
+    async def _act(self, tracker: Tracker, message: UserMessage) -> None:
+        for number in range(1, MOST_ACTIONS + 1):
+            prediction = self.decide(tracker)
+            tracker.idempotency_key = f"{message.conversation_id}/{message.message_id}/{number}"
+            if not await self._run(prediction, tracker):
+                return
+        log.warning("conversation %s: stopped after %d actions in one turn", tracker.conversation_id, MOST_ACTIONS)
+
+    def decide(self, tracker: Tracker) -> Prediction:
+        """The next action: a followup if one is asked for, else what the surest policy says.
+
+        Policies are asked in the order of their priority; certainty ends the asking. An action that has
+        just declined is not asked again.
+        """
+        if tracker.followup_action:
+            if self.actions.has(tracker.followup_action):
+                return Prediction(tracker.followup_action, 1.0, "")
+            log.error("conversation %s: no action '%s' to follow up", tracker.conversation_id, tracker.followup_action)
+            tracker.followup_action = None
+        rejected = _rejected_action(tracker)
+        best = Prediction(LISTEN, 0.0, "")
+        events: tuple[Event, ...] = ()
+        for policy in self.policies:
+            prediction = policy.predict(tracker, self.domain)
+            if prediction is None:
+                continue
+            events += prediction.events
+            if prediction.action != rejected and prediction.confidence > best.confidence:
+                best = prediction
+            if best.confidence >= 1.0:
+                break
+        if tracker.latest_action_name == LISTEN:
+            events += (DefinePrevUserUtteredFeaturization(use_text_for_featurization=best.is_end_to_end),)
+        return Prediction(best.action, best.confidence, best.policy, events, best.is_end_to_end, best.hide_rule_turn)
+
+    async def _run(self, prediction: Prediction, tracker: Tracker) -> bool:
+        """Run the action and take its events in; False when the bot now listens."""
+        name = prediction.action
+        seen = tracker
+        if any(not isinstance(event, DefinePrevUserUtteredFeaturization) for event in prediction.events):
+            seen = tracker.copy()
+            seen.apply_all(prediction.events)
+        try:
+            events = await self.actions.run(name, seen)
+        except ActionRejected:
+            policy, confidence = prediction.policy or None, prediction.confidence
+            tracker.apply(ActionExecutionRejected(name=name, policy=policy, confidence=confidence))
+            return name != LISTEN
+        except ActionError as error:
+            # A rule that says "done" after a failed action would lie: the turn ends here, and says so.
+            self.actions.log_failure(error, tracker)
+            tracker.apply_all(self.actions.apologise(tracker))
+            tracker.apply(ActionExecuted(name=LISTEN))
+            return False
+        if not any(isinstance(event, ActionExecutionRejected) for event in events):
+            tracker.apply_all(prediction.events)
+            tracker.apply(
+                ActionExecuted(
+                    name=name,
+                    policy=prediction.policy or None,
+                    confidence=prediction.confidence,
+                    hide_rule_turn=prediction.hide_rule_turn,
+                )
+            )
+        await self._take_in(tracker, events)
+        if any(isinstance(event, UserUttered) for event in events):
+            tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
+        return name not in (LISTEN, "action_session_start")
+
+    async def _take_in(self, tracker: Tracker, events: Sequence[Event]) -> None:
+        """Apply an action's events. To take something back, the whole session must be at hand."""
+        takes_back = any(isinstance(event, UserUtteranceReverted | ActionReverted) for event in events)
+        missing = tracker.event_count - len(tracker.events)
+        if takes_back and missing > 0:
+            earlier = await self.store.events(tracker.conversation_id, limit=missing)
+            tracker.events = [*earlier, *tracker.events]
+        tracker.apply_all(events)
+
+    # ---- sessions ----
+
+    def _session_is_over(self, tracker: Tracker) -> bool:
+        if tracker.event_count == 0 or tracker.latest_event_time is None:
+            return True
+        minutes = self.domain.session.expiration_minutes
+        return 0 < minutes * 60 < time.time() - tracker.latest_event_time
+
+    async def _start_session(self, tracker: Tracker) -> None:
+        name = "action_session_start"
+        try:
+            events = await self.actions.run(name, tracker)
+        except ActionError as error:
+            self.actions.log_failure(error, tracker)
+            events = []
+        tracker.apply(ActionExecuted(name=name, confidence=1.0))
+        tracker.apply_all(events)
+
+    # ---- what an API caller reads ----
+
+    async def tracker(self, conversation_id: str) -> Tracker:
+        """The conversation as it is stored; empty when there is none."""
+        return await self.store.load(conversation_id, self.domain)
+
+    async def state(self, conversation_id: str, include_events: str = "AFTER_RESTART") -> dict[str, Any]:
+        """Rasa's tracker state (see `bot/tracker_state.py`)."""
+        tracker = await self.tracker(conversation_id)
+        events = await self.store.events(conversation_id) if include_events.upper() != "NONE" else []
+        return tracker_state(tracker, events, include_events)
+
+
+def _clean(text: str) -> str:
+    """Without control characters and half characters, and not endless: what can be stored and shown."""
+    return _CONTROL.sub(" ", text[:LONGEST_MESSAGE]).encode("utf-8", "replace").decode("utf-8")
+
+
+def _was_offered(text: str, tracker: Tracker) -> bool:
+    """Whether one of our own buttons in this conversation carries exactly this payload."""
+    if not text.startswith("/"):
+        return False
+    return any(
+        button.get("payload") == text
+        for event in tracker.events
+        if isinstance(event, BotUttered)
+        for button in (*event.message.buttons, *event.message.quick_replies)
+    )
+
+
+def _rejected_action(tracker: Tracker) -> str | None:
+    for event in reversed(tracker.events):
+        if isinstance(event, ActionExecutionRejected):
+            return event.name
+        if isinstance(event, ActionExecuted):
+            return None
+    return None

@@ -1,0 +1,43 @@
+"""A payload is an intent said without words: `/transfer{"amount": 5}`, from a button or an API caller.
+
+Source: https://rasa.com/docs/rasa/responses#buttons
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from bot.domain import DEFAULT_INTENTS, Domain
+from bot.messages import Entity, Intent, Parse
+
+_PAYLOAD = re.compile(r"^/(?P<intent>[^{@\s]+)(?:@(?P<confidence>[0-9.]+))?\s*(?P<entities>\{.*\})?\s*$", re.DOTALL)
+
+
+def read_payload(payload: str, domain: Domain) -> Parse | None:
+    """The parse that a payload stands for; None when it is none, or its intent is unknown."""
+    match = _PAYLOAD.match(payload)
+    if match is None:
+        return None
+    name = match["intent"]
+    if name.split("/")[0] not in domain.intents and name not in DEFAULT_INTENTS:
+        return None
+    try:
+        confidence = float(match["confidence"] or 1.0)
+        given: Any = json.loads(match["entities"] or "{}")
+    except ValueError:
+        return None
+    if not isinstance(given, dict):
+        return None
+    entities = [
+        Entity(entity, one, start=match.start("entities") + 1, end=match.end("entities"))
+        for entity, value in given.items()
+        for one in (value if isinstance(value, list) else [value])
+    ]
+    intent = Intent(name.split("/")[0], min(max(confidence, 0.0), 1.0))
+    parse = Parse(text=payload, intent=intent, intent_ranking=[intent], entities=entities)
+    if "/" in name:
+        chosen = {"response": {"intent_response_key": name, "utter_action": f"utter_{name}", "confidence": 1.0}}
+        parse.response_selector = {"all_retrieval_intents": [intent.name], intent.name: chosen}
+    return parse
