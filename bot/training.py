@@ -1,0 +1,238 @@
+"""From a project to a model, and from a model to an assistant.
+
+A model is a folder of JSON and safetensors with a manifest: the fingerprint of the data it was trained
+on, and the SHA-256 of each of its files. The same data and seed give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from bot import __version__
+from bot.action_execution import Actions
+from bot.assistant import Assistant
+from bot.config import ComponentConfig
+from bot.errors import ModelError
+from bot.interfaces import Policy, Store, TrainablePolicy
+from bot.nlu.pipeline import Pipeline
+from bot.project import Project
+from bot.registry import construct, load_class
+from bot.understanding import Understanding
+
+if TYPE_CHECKING:
+    from bot.knowledge.index import Index
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+Progress = Callable[[str, float], None]
+"""Told what is being done, and how far along (0…1) it is."""
+
+NOT_LEARNED_YET = {"TEDPolicy", "UnexpecTEDIntentPolicy"}
+"""Policies of Rasa that this version does without: what no story or rule covers goes to the fallback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model."""
+
+    folder: Path
+    pipeline: Pipeline
+    policies: Sequence[Policy]
+    knowledge: Index | None
+
+
+def models_folder(project: Project) -> Path:
+    return project.root / "models"
+
+
+def find_model(project: Project) -> Path | None:
+    """The model trained on exactly the present data, None when there is none."""
+    folder = models_folder(project) / project.fingerprint[:12]
+    return folder if (folder / MANIFEST).is_file() else None
+
+
+def train(project: Project, progress: Progress | None = None) -> Path:
+    """Train everything and return the model's folder. A half-written model is never seen."""
+    report = progress or (lambda what, done: None)
+    models = models_folder(project)
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".training-", dir=models) as temporary:
+        folder = Path(temporary) / "model"
+        folder.mkdir()
+        # Dialogue first: a contradiction between rules is found before minutes of learning are spent.
+        report("dialogue", 0.0)
+        for number, (config, policy) in enumerate(_policies(project)):
+            if isinstance(policy, TrainablePolicy):
+                policy.train(project.stories, project.rules, project.domain)
+                place = _subfolder(folder, "policies", number, config.name)
+                policy.save(place)
+        report("understanding", 0.1)
+        pipeline = _pipeline(project)
+        pipeline.train(project.data, lambda what, done: report(what, 0.1 + 0.7 * done))
+        (folder / "nlu").mkdir()
+        pipeline.save(folder / "nlu")
+        if project.knowledge:
+            report("documents", 0.85)
+            from bot.knowledge.index import Index
+
+            index = Index.build(project.knowledge, languages=project.config.languages, seed=project.config.seed)
+            (folder / "knowledge").mkdir()
+            index.save(folder / "knowledge")
+        _write_manifest(folder, project)
+        report("done", 1.0)
+        final = models / project.fingerprint[:12]
+        if final.exists():
+            shutil.rmtree(final)
+        folder.rename(final)
+    return final
+
+
+def load_model(project: Project, folder: Path | None = None) -> Model:
+    """The model in `folder`, or the one for the present data. `ModelError` says what is wrong and what to do."""
+    place = folder or find_model(project)
+    if place is None:
+        raise ModelError(f"there is no model for the data in '{project.root}'. Run: frontdesk train")
+    manifest = _verified(place)
+    if manifest["fingerprint"] != project.fingerprint:
+        raise ModelError(
+            f"the model '{place}' was trained on other data than this project's (another domain, other examples "
+            f"or another configuration). Run: frontdesk train"
+        )
+    pipeline = _pipeline(project)
+    pipeline.load(place / "nlu")
+    policies = []
+    for number, (config, policy) in enumerate(_policies(project)):
+        if isinstance(policy, TrainablePolicy):
+            policy.load(_subfolder(place, "policies", number, config.name))
+        policies.append(policy)
+    knowledge = None
+    if (place / "knowledge").is_dir():
+        from bot.knowledge.index import Index
+
+        knowledge = Index.load(place / "knowledge")
+    return Model(place, pipeline, policies, knowledge)
+
+
+def load_assistant(project: Project, *, model: Path | None = None, store: Store | None = None) -> Assistant:
+    """Everything put together: the model, the project's actions, the store of its configuration."""
+    loaded = load_model(project, model)
+    context: Mapping[str, Any] = {
+        "knowledge": loaded.knowledge,
+        "llm": _llm(project),
+        "languages": project.config.languages,
+        "root": project.root,
+        **_llm_settings(project),
+    }
+    actions = Actions(project.domain, _custom_actions(project, context), _remote_actions(project))
+    return Assistant(
+        project.domain,
+        Understanding(loaded.pipeline),
+        loaded.policies,
+        actions,
+        store or open_store(project),
+        languages=project.config.languages,
+        typed_payloads=project.config.typed_payloads,
+    )
+
+
+def open_store(project: Project) -> Store:
+    """The store that the configuration names."""
+    config = project.config.store
+    store: Store = construct(load_class("store", config.name, config.source), config.options, config.source)
+    return store
+
+
+def _pipeline(project: Project) -> Pipeline:
+    config = project.config
+    return Pipeline.build(config.pipeline, languages=config.languages, seed=config.seed, root=project.root)
+
+
+def _policies(project: Project) -> list[tuple[ComponentConfig, Policy]]:
+    found = []
+    for config in project.config.policies:
+        if config.name.rsplit(".", 1)[-1] in NOT_LEARNED_YET:
+            log.warning("%s: %s is not part of this version; stories and rules decide", config.source, config.name)
+            continue
+        cls = load_class("policy", config.name, config.source)
+        found.append((config, construct(cls, config.options, config.source, seed=project.config.seed)))
+    return found
+
+
+def _llm(project: Project) -> Any:
+    config = project.config.llm
+    if config is None:
+        return None
+    options = {key: value for key, value in config.options.items() if key not in ("deadline", "threshold")}
+    return construct(load_class("LLM provider", config.name, config.source), options, config.source)
+
+
+def _llm_settings(project: Project) -> Mapping[str, Any]:
+    config = project.config.llm
+    return {key: config.options[key] for key in ("deadline", "threshold") if config and key in config.options}
+
+
+def _custom_actions(project: Project, context: Mapping[str, Any]) -> dict[str, Any]:
+    from bot.custom_actions import load_actions
+
+    return load_actions(project.root, project.action_modules, context)
+
+
+def _remote_actions(project: Project) -> Any:
+    endpoint = project.endpoints.get("action_endpoint")
+    if not endpoint:
+        return None
+    from bot.remote_actions import RemoteActions
+
+    return construct(RemoteActions, endpoint)
+
+
+def _subfolder(folder: Path, kind: str, number: int, name: str) -> Path:
+    place = folder / kind / f"{number}_{name.rsplit('.', 1)[-1]}"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _write_manifest(folder: Path, project: Project) -> None:
+    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    manifest = {
+        "frontdesk": __version__,
+        "fingerprint": project.fingerprint,
+        "languages": list(project.config.languages),
+        "files": files,
+    }
+    (folder / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+
+def _verified(folder: Path) -> Mapping[str, Any]:
+    """The manifest, once every file has the bytes it should have."""
+    if not folder.is_dir():
+        raise ModelError(f"there is no model folder '{folder}'. Run: frontdesk train")
+    try:
+        manifest: Mapping[str, Any] = orjson.loads((folder / MANIFEST).read_bytes())
+        files: Mapping[str, str] = manifest["files"]
+        if "fingerprint" not in manifest:
+            raise KeyError("fingerprint")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"'{folder}' is no model: its {MANIFEST} cannot be read. Run: frontdesk train") from error
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file() or _sha256(path) != digest:
+            raise ModelError(f"the model '{folder}' is damaged: {name} is missing or was changed. Run: frontdesk train")
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
