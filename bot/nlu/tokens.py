@@ -24,9 +24,7 @@ def fine_tokens(text: str) -> list[Token]:
 
     No entity ends inside one, whatever the pipeline's tokenizer makes of "£20" or "转500给小明".
     """
-    return [
-        Token(match.group(), match.start(), match.end()) for match in _FINE.finditer(text, 0, MAX_CHARACTERS)
-    ]
+    return [Token(match.group(), match.start(), match.end()) for match in _FINE.finditer(text, 0, MAX_CHARACTERS)]
 
 
 def split_unspaced(tokens: Sequence[Token]) -> list[Token]:
