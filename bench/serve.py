@@ -182,7 +182,10 @@ class Client:
     async def say(self, text: str) -> float:
         """Send and read the whole reply; seconds. An empty answer or an error status ends the benchmark."""
         body = orjson.dumps({"sender": self._sender, "message": text})
-        head = f"POST /webhooks/rest/webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "POST /webhooks/rest/webhook HTTP/1.1\r\nHost: x\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         before = time.perf_counter()
         self._writer.write(head.encode() + body)
         header = await self._reader.readuntil(b"\r\n\r\n")
