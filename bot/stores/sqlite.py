@@ -193,8 +193,11 @@ class SQLiteStore:
         key = _text(conversation_id)
 
         def write(connection: sqlite3.Connection) -> None:
+            # What was deleted is overwritten, not merely forgotten.
+            connection.execute("PRAGMA secure_delete = ON")
             for table in ("inbox", "turns", "conversations"):
                 connection.execute(f"DELETE FROM {table} WHERE conversation_id = ?", (key,))
+            connection.execute("PRAGMA secure_delete = FAST")
 
         self._leases.revoke(conversation_id)
         await self._submit(write)
@@ -353,6 +356,8 @@ def _open(path: Path, synchronous: str) -> tuple[sqlite3.Connection, int]:
     connection = _connect(path)
     try:
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            # Pages that hold a snapshot in one or two pieces: half the time of a commit with smaller ones.
+            connection.execute("PRAGMA page_size = 8192")
             connection.executescript(
                 f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
                 f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
@@ -367,8 +372,6 @@ def _open(path: Path, synchronous: str) -> tuple[sqlite3.Connection, int]:
             )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
-        # What was deleted is overwritten, not merely forgotten.
-        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("UPDATE openings SET count = count + 1")
         opening: int = connection.execute("SELECT count FROM openings").fetchone()[0]
     except BaseException as error:
