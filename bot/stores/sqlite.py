@@ -156,7 +156,7 @@ class SQLiteStore:
                 "INSERT INTO conversations SELECT ?1, ?2, ?3, ?4 WHERE ?5 = 0"
                 " OR EXISTS (SELECT 1 FROM conversations WHERE conversation_id = ?1)"
                 " ON CONFLICT (conversation_id) DO UPDATE SET event_count = ?2, token = ?3, snapshot = ?4"
-                " WHERE event_count = ?5 AND token < ?3",
+                " WHERE event_count = ?5 AND token <= ?3",
                 (key, end, lease.token, snapshot, start),
             )
             if cursor.rowcount != 1:

@@ -158,6 +158,15 @@ async def test_events_may_be_appended_without_a_message(store: Store) -> None:
     assert (await store.load(ANNA, DOMAIN)).slots["payee"] == "Eva"
 
 
+async def test_one_lease_may_commit_several_turns(store: Store) -> None:
+    async with store.lease(ANNA) as lease:
+        tracker = await store.load(ANNA, DOMAIN)
+        for name in ("Ben", "Eva"):
+            tracker.apply(SlotSet(name="payee", value=name))
+            await store.commit(lease, Turn(ANNA, tuple(tracker.events[-1:])), tracker)
+    assert len(await store.events(ANNA)) == 2
+
+
 async def test_what_is_done_to_a_loaded_tracker_stays_there(store: Store) -> None:
     await take_turn(store, [SlotSet(name="amount", value=[1])])
     tracker = await store.load(ANNA, DOMAIN)
