@@ -66,10 +66,9 @@ class RemoteActions:
         # Passwords and tokens may stand in a URL; they must not stand in a log.
         self.shown_url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
         self.all_events = all_events
-        self._url = url
+        self._url = httpx.URL(url).copy_merge_params({**params, **({token_name: token} if token else {})})
         self._selective = enable_selective_domain
         self._compress = compress
-        self._params = {**params, **({token_name: token} if token else {})}
         self._domain_json: tuple[Domain, bytes, str] | None = None
         self._client = httpx.AsyncClient(
             headers={**headers, "Content-Type": "application/json"},
@@ -124,7 +123,7 @@ class RemoteActions:
             body = zlib.compress(body)
             headers["Content-Encoding"] = "deflate"
         try:
-            return await self._client.post(self._url, params=self._params or None, content=body, headers=headers)
+            return await self._client.post(self._url, content=body, headers=headers)
         except httpx.TimeoutException as error:
             problem = "did not answer in time"
             raise ActionError(f"action '{action_name}': the action server {self.shown_url} {problem}") from error
