@@ -7,7 +7,8 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from bot import custom_actions, default_actions
+from bot import default_actions
+from bot.custom_actions import ActionResult, run_action
 from bot.domain import Domain
 from bot.errors import ActionError, suggest
 from bot.events import BotUttered, Event
@@ -29,7 +30,7 @@ class RemoteActions(Protocol):
 
     async def run(
         self, action_name: str, tracker: Tracker, domain: Domain, *, idempotency_key: str = ""
-    ) -> custom_actions.ActionResult: ...
+    ) -> ActionResult: ...
 
 
 class Actions:
@@ -70,9 +71,7 @@ class Actions:
 
     async def _run_custom(self, name: str, tracker: Tracker) -> list[Event]:
         if name in self._custom:
-            result = await custom_actions.run_action(
-                self._custom[name], tracker, self.domain, idempotency_key=tracker.idempotency_key
-            )
+            result = await run_action(self._custom[name], tracker, self.domain, idempotency_key=tracker.idempotency_key)
         else:
             assert self._remote is not None
             result = await self._remote.run(name, tracker, self.domain, idempotency_key=tracker.idempotency_key)
