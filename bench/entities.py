@@ -43,9 +43,11 @@ def main() -> None:
     tokenizer.parse(parses)
     begin = time.perf_counter()
     extractor.parse(parses)
-    each = (time.perf_counter() - begin) / len(test)
+    each = (time.perf_counter() - begin) / len(test) * 1000
 
-    print(f"{len(training)} training, {len(test)} test sentences; trained in {trained:.1f} s, {each * 1000:.2f} ms each")
+    print(
+        f"{len(training)} training, {len(test)} test sentences; trained in {trained:.1f} s, parsed in {each:.2f} ms each"
+    )
     _report("CRFEntityExtractor", test, [parse.entities for parse in parses])
     _report("most frequent label of each word", test, _most_frequent_label(training, test))
 

@@ -132,7 +132,8 @@ class Patterns:
         from spacy.vocab import Vocab
 
         # An empty vocabulary: a language's own would compute a dozen attributes of every new word.
-        vocab = Vocab(lex_attr_getters={_LOWER: str.lower})
+        getters: dict[Any, Any] = {_LOWER: str.lower}
+        vocab = Vocab(lex_attr_getters=getters)
         matcher = PhraseMatcher(vocab, attr="ORTH" if self._case_sensitive else "LOWER")
         for name, values in self._lookups.items():
             phrases = (self._cut(value) for value in values)
@@ -150,7 +151,7 @@ _LOWER = 66  # spacy.attrs.LOWER, without importing spaCy for a project that has
 
 def _compile(pattern: str, case_sensitive: bool) -> Any:
     """The `regex` package reads what `re` reads, and alone of the two can be stopped in time."""
-    import regex
+    import regex  # type: ignore[import-untyped,unused-ignore]
 
     try:
         return regex.compile(pattern, 0 if case_sensitive else regex.IGNORECASE)

@@ -16,7 +16,8 @@ from bot.training_data import TrainingData
 class RegexFeaturizer:
     """`features["RegexFeaturizer"]`: one float32 per pattern name (sorted), 1 where it matches, else 0.
 
-    A project without patterns gets no feature. `alias` is another name for it; `number_additional_patterns` is Rasa's, for its incremental training; nothing is reserved here.
+    A project without patterns gets no feature. `alias` is another name for it. `number_additional_patterns`
+    is Rasa's, for its incremental training; nothing is reserved here.
     """
 
     def __init__(

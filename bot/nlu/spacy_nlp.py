@@ -38,11 +38,11 @@ def import_spacy() -> ModuleType:
         if "spacy" in sys.modules or "torch" in sys.modules:
             return importlib.import_module("spacy")
         hook = _NoTorchHere(threading.get_ident())
-        sys.meta_path.insert(0, hook)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, hook)
         try:
             return importlib.import_module("spacy")
         finally:
-            sys.meta_path.remove(hook)  # type: ignore[arg-type]
+            sys.meta_path.remove(hook)
 
 
 @cache
