@@ -521,6 +521,34 @@ async def test_the_cost_of_an_sdk_tracker_does_not_grow_with_the_history(tmp_pat
     assert result.events == [SlotSet(name="amount", value=3)]
 
 
+@pytest.mark.parametrize("base", ["rasa_sdk.forms", "bot.interfaces"])
+@pytest.mark.parametrize(("definition", "on_the_loop"), [("def", False), ("async def", True)])
+async def test_a_form_with_a_synchronous_method_runs_in_a_worker_thread(
+    tmp_path: Path, base: str, definition: str, on_the_loop: bool
+) -> None:
+    tracker = tracker_in_form()
+    tracker.apply(SlotSet(name="amount", value=5))
+    result = await run(
+        tmp_path,
+        f"""
+        import threading
+        from {base} import FormValidationAction
+
+        class ValidateTransferForm(FormValidationAction):
+            def name(self):
+                return "validate_transfer_form"
+
+            {definition} validate_amount(self, value, dispatcher, tracker, domain):
+                return {{"amount": threading.get_ident()}}
+        """,
+        "validate_transfer_form",
+        tracker,
+    )
+    event = result.events[0]
+    assert isinstance(event, SlotSet)
+    assert (event.value == threading.get_ident()) is on_the_loop
+
+
 # ---- rasa-sdk's forms ----------------------------------------------------------------------------
 
 FORM = """

@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from bot.domain import Domain
-from bot.errors import LeaseLost, StoreError, StoreUnavailable
+from bot.errors import LeaseLost, StoreError, StoreUnavailable, UnknownName
 from bot.events import Event
 from bot.interfaces import Lease, Turn
 from bot.messages import BotMessage, UserMessage
@@ -91,6 +91,8 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | Path = "frontdesk.db", *, synchronous: str = "FULL", cache_size: int = 256) -> None:
+        if synchronous not in ("EXTRA", "FULL", "NORMAL", "OFF"):
+            raise UnknownName("value of 'synchronous'", synchronous, ("EXTRA", "FULL", "NORMAL", "OFF"))
         self._path = Path(path)
         self._cache_size = cache_size
         self._cache: OrderedDict[str, _Recent] = OrderedDict()

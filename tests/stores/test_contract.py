@@ -361,8 +361,9 @@ async def test_a_turn_costs_the_same_after_ten_thousand_events(store: Store, mon
         patch.setattr(bot.stores, "orjson", Counting)
         late = await cost(10_001)
     assert (await store.load(ANNA, DOMAIN)).event_count > 10_000
-    assert late[0] <= early[0] + 50
-    assert late[1] <= early[1] + 50
+    # Not to the byte: a timestamp may have a digit more.
+    assert late[0] <= early[0] * 1.1
+    assert late[1] <= early[1] * 1.1
 
 
 async def test_a_deleted_conversation_leaves_nothing(store: Store) -> None:

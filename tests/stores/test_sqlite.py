@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain import Domain, SlotSpec
-from bot.errors import LeaseLost, StoreError, StoreUnavailable
+from bot.errors import LeaseLost, StoreError, StoreUnavailable, UnknownName
 from bot.events import BotUttered, Event, SlotSet, UserUttered
 from bot.interfaces import Turn
 from bot.messages import UserMessage
@@ -198,6 +198,17 @@ async def test_one_refused_turn_does_not_spoil_those_that_are_stored_with_it(pat
     await store.close()
 
 
+async def test_a_turn_is_refused_when_a_higher_token_has_been_in_the_file(path: Path) -> None:
+    store = SQLiteStore(path)
+    await take_turn(store, 1)
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE conversations SET token = token + (1 << 40)")
+    with pytest.raises(LeaseLost, match="has moved on"):
+        await take_turn(store, 2)
+    assert len(await store.events(ANNA)) == 3
+    await store.close()
+
+
 async def test_a_cancelled_turn_is_stored_whole_or_not_at_all(path: Path) -> None:
     store = SQLiteStore(path)
     disk = threading.Event()
@@ -224,6 +235,24 @@ async def test_a_conversation_that_left_the_cache_is_read_from_the_file(path: Pa
         tracker = await store.load(f"rest:c{customer}", DOMAIN)
         assert (tracker.slots["n"], len(tracker.events)) == (2, 9)
     assert len(store._cache) == 2
+    await store.close()
+
+
+async def test_what_is_read_during_a_commit_is_not_taken_for_the_new_state(path: Path) -> None:
+    store = SQLiteStore(path, cache_size=1)
+    await take_turn(store, 1)
+    disk = threading.Event()
+    async with store.lease(ANNA) as lease:
+        tracker = await store.load(ANNA, DOMAIN)
+        await take_turn(store, 1, "rest:ben")
+        slow = asyncio.ensure_future(store._submit(lambda connection: disk.wait()))
+        tracker.apply(SlotSet(name="n", value=2))
+        commit = asyncio.ensure_future(store.commit(lease, Turn(ANNA, tuple(tracker.events[-1:])), tracker))
+        await asyncio.sleep(0)
+        assert (await store.load(ANNA, DOMAIN)).slots["n"] == 1
+        disk.set()
+        await asyncio.gather(slow, commit)
+    assert (await store.load(ANNA, DOMAIN)).slots["n"] == 2
     await store.close()
 
 
@@ -271,6 +300,11 @@ async def test_only_its_owner_may_read_the_file(path: Path) -> None:
         file.name: 0 for file in path.parent.iterdir()
     }
     await store.close()
+
+
+def test_a_misspelt_setting_is_named(path: Path) -> None:
+    with pytest.raises(UnknownName, match="'FUL'. Did you mean 'FULL'"):
+        SQLiteStore(path, synchronous="FUL")
 
 
 async def test_a_closed_store_says_so(path: Path) -> None:
