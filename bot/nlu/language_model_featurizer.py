@@ -1,0 +1,122 @@
+"""LanguageModelFeaturizer: the meaning of a whole text as one dense vector, from a sentence encoder."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from bot.errors import ConfigError
+from bot.messages import Parse
+from bot.nlu import gloss as chinese
+from bot.nlu import minilm
+from bot.nlu.features import Floats
+
+
+class Encoder(Protocol):
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """One row of length 1 per text."""
+
+
+class LanguageModelFeaturizer:
+    """`features["LanguageModelFeaturizer"]` (or `alias`): a float32 vector of length 1.
+
+    `model` is all-MiniLM-L6-v2, which is part of the installation and runs in numpy, or the name or
+    folder of any other encoder, which `transformers` loads: from this machine alone (`cache_dir`, or the
+    usual cache), never from a network. The built-in model knows no Chinese and reads an English gloss
+    instead; `gloss` says otherwise where another model wants it, or this one should not have it.
+    `model_name` and `model_weights` are Rasa's words: the weights, where given, are what `model` is.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = minilm.NAME,
+        gloss: bool | None = None,
+        model_name: str | None = None,
+        model_weights: str | None = None,
+        cache_dir: str | None = None,
+        alias: str | None = None,
+        languages: Sequence[str] = ("en",),
+        root: Path | None = None,
+    ) -> None:
+        model = model_weights or model
+        self.name = alias or "LanguageModelFeaturizer"
+        self._is_built_in = model.rpartition("/")[2] == minilm.NAME
+        self._gloss = self._is_built_in if gloss is None else gloss
+        self._languages = tuple(languages)
+        if model_name and not model_weights:
+            raise ConfigError(
+                f"LanguageModelFeaturizer: model_name '{model_name}' alone names no weights; give 'model' (or "
+                f"'model_weights') the name or folder of an encoder, or leave both out for {minilm.NAME}"
+            )
+        folder = (root or Path()) / model
+        self._model = str(folder) if folder.is_dir() else model
+        self._cache_dir = cache_dir
+        self._encoder: Encoder | None = None
+
+    def train(self, data: object, parses: Sequence[Parse]) -> None:
+        """Nothing is learned; a missing encoder is told before the rest of the training."""
+        self._load_encoder()
+
+    def parse(self, parses: Sequence[Parse]) -> None:
+        texts = [chinese.gloss(parse.text) if self._wants_gloss(parse.text) else parse.text for parse in parses]
+        rows = self._load_encoder().encode(texts)
+        for parse, row in zip(parses, rows, strict=True):
+            parse.features[self.name] = row
+
+    def save(self, folder: Path) -> None:
+        """The encoder is part of the installation, not of the trained model."""
+
+    def load(self, folder: Path) -> None:
+        self._load_encoder()
+        if self._gloss and any(language.startswith("zh") for language in self._languages):
+            # A second's work that the first Chinese customer would otherwise wait for.
+            threading.Thread(target=chinese.warm, name="gloss", daemon=True).start()
+
+    def _wants_gloss(self, text: str) -> bool:
+        return self._gloss and chinese.has_chinese(text)
+
+    def _load_encoder(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = minilm.MiniLM() if self._is_built_in else _HubEncoder(self._model, self._cache_dir)
+        return self._encoder
+
+
+class _HubEncoder:
+    """Any encoder that `transformers` can load: the mean of its last layer over the words of a text."""
+
+    def __init__(self, model: str, cache_dir: str | None) -> None:
+        # Read when transformers is imported: without it, every start asks the network for news.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(model, cache_dir=cache_dir, local_files_only=True)
+            self._model = AutoModel.from_pretrained(model, cache_dir=cache_dir, local_files_only=True).eval()
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"LanguageModelFeaturizer: the encoder '{model}' is not on this machine. Download it once "
+                f"(hf download {model}), name its folder, or leave 'model' out for {minilm.NAME}"
+            ) from error
+        self._torch = torch
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        rows = [self._encode(texts[start : start + 32]) for start in range(0, len(texts), 32)]
+        return np.concatenate(rows) if rows else np.zeros((0, int(self._model.config.hidden_size)), np.float32)
+
+    def _encode(self, texts: Sequence[str]) -> Floats:
+        words = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=minilm.MOST_WORDS, return_tensors="pt"
+        )
+        with self._torch.inference_mode():
+            hidden = self._model(**words).last_hidden_state  # (texts, words, width)
+        there = words["attention_mask"].unsqueeze(-1)
+        pooled = (hidden * there).sum(1)  # (texts, width)
+        rows: Floats = self._torch.nn.functional.normalize(pooled, dim=1).float().numpy()
+        return rows
