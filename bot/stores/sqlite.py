@@ -195,11 +195,8 @@ class SQLiteStore:
         key = _text(conversation_id)
 
         def write(connection: sqlite3.Connection) -> None:
-            # What was deleted is overwritten, not merely forgotten.
-            connection.execute("PRAGMA secure_delete = ON")
             for table in ("inbox", "turns", "conversations"):
                 connection.execute(f"DELETE FROM {table} WHERE conversation_id = ?", (key,))
-            connection.execute("PRAGMA secure_delete = FAST")
 
         self._leases.revoke(conversation_id)
         await self._submit(write)
@@ -374,6 +371,8 @@ def _open(path: Path, synchronous: str) -> tuple[sqlite3.Connection, int]:
             )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
+        # What is deleted, or replaced, is overwritten and not merely forgotten.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("UPDATE openings SET count = count + 1")
         opening: int = connection.execute("SELECT count FROM openings").fetchone()[0]
     except BaseException as error:

@@ -252,7 +252,8 @@ async def test_what_is_read_during_a_commit_is_not_taken_for_the_new_state(path:
         assert (await store.load(ANNA, DOMAIN)).slots["n"] == 1
         disk.set()
         await asyncio.gather(slow, commit)
-    assert (await store.load(ANNA, DOMAIN)).slots["n"] == 2
+    after = await store.load(ANNA, DOMAIN)
+    assert (after.slots["n"], len(after.events)) == (2, 4)
     await store.close()
 
 
@@ -293,6 +294,24 @@ async def test_idle_conversations_leave_no_locks_behind(path: Path) -> None:
     await store.close()
 
 
+async def test_the_words_of_a_deleted_customer_are_in_no_file(path: Path) -> None:
+    store = SQLiteStore(path)
+    words = "my cat is called Wolfgang"
+    for number in range(30):
+        async with store.lease(ANNA) as lease:
+            tracker = await store.load(ANNA, DOMAIN)
+            tracker.apply_all([UserUttered(text=words), SlotSet(name="n", value=words * number * 50)])
+            await store.commit(lease, Turn(ANNA, tuple(tracker.events[-2:]), f"m{number}"), tracker)
+        await take_turn(store, number, "rest:ben")
+    await store.accept(UserMessage(words, sender_id="anna"))
+    await store.delete(ANNA)
+    await store.close()
+    assert {file.name: words.encode() in file.read_bytes() for file in path.parent.iterdir()} == {
+        "bank.db": False,
+        "bank.db-lock": False,
+    }
+
+
 async def test_only_its_owner_may_read_the_file(path: Path) -> None:
     store = SQLiteStore(path)
     await take_turn(store, 1)
@@ -303,7 +322,7 @@ async def test_only_its_owner_may_read_the_file(path: Path) -> None:
 
 
 def test_a_misspelt_setting_is_named(path: Path) -> None:
-    with pytest.raises(UnknownName, match="'FUL'. Did you mean 'FULL'"):
+    with pytest.raises(UnknownName, match=r"'FUL'\. Did you mean 'FULL'"):
         SQLiteStore(path, synchronous="FUL")
 
 
