@@ -270,9 +270,12 @@ class Store(Protocol):
     there before, consumed or not. `pending` lists what was accepted and not consumed, oldest first.
     `lease` gives one turn at a time per conversation, in the order of asking. `load` returns a fresh
     tracker, empty for a new conversation; its cost does not depend on the length of the history.
-    `commit` stores turn, snapshot and the consumed message id in one step (`LeaseLost` when another
-    holder has the lease). `replies` answers a message that comes again (None: not consumed yet).
-    `events` reads the history, oldest first.
+    `commit` stores turn, snapshot (the tracker after the turn) and the consumed message id in one step;
+    the message need not have been accepted. It raises `LeaseLost`, and stores nothing, when another
+    holder has the lease, the conversation has moved on, or the message was answered before; a value that
+    is no JSON is a `StoreError` that names the event. `replies` answers a message that comes again
+    (None: not consumed yet). `events` reads the history, oldest first. `delete` erases all of it, and a
+    turn under way can no longer be committed.
     """
 
     async def accept(self, message: UserMessage) -> bool: ...
