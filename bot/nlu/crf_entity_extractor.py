@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bot.errors import ModelError
 from bot.messages import Entity, Parse, Token
 from bot.nlu.lexical_syntactic_featurizer import check_features
 from bot.nlu.patterns import Match, Patterns
@@ -61,6 +62,7 @@ class CRFEntityExtractor:
     entity has a comma inside. An entity's confidence is that of its least certain token.
     """
 
+    needed_in_training = False
     extractor = "CRFEntityExtractor"  # the name on the entities; DIETClassifier puts its own
 
     def __init__(
@@ -252,10 +254,18 @@ class CRFEntityExtractor:
         save_file({"state": self._state, "transitions": self._transitions}, folder / "crf.safetensors")
 
     def load(self, folder: Path) -> None:
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         description = json.loads((folder / "crf.json").read_text(encoding="utf-8"))
-        weights = load_file(folder / "crf.safetensors")
+        try:
+            weights = load_file(folder / "crf.safetensors")
+        except SafetensorError as error:
+            raise ModelError(f"'{folder / 'crf.safetensors'}' is damaged, train again: {error}") from error
+        size = len(description["labels"])
+        shapes = {"state": (len(description["features"]), size), "transitions": (size, size)}
+        if {name: weight.shape for name, weight in weights.items()} != shapes:
+            raise ModelError(f"'{folder}' is damaged, train again: crf.json and crf.safetensors do not fit together")
         self._labels = [Label(*label) for label in description["labels"]]
         self._rows = {name: i for i, name in enumerate(description["features"])}
         self._window = tuple(tuple(names) for names in description["window"])

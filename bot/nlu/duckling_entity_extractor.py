@@ -30,6 +30,8 @@ class DucklingEntityExtractor:
     is that of the answers; `timeout` is in seconds.
     """
 
+    needed_in_training = False
+
     def __init__(
         self,
         *,

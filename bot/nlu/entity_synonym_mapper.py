@@ -20,6 +20,8 @@ class EntitySynonymMapper:
     Case does not count, and a synonym's own value is found in any case ("AUSTRIA" becomes "Austria").
     """
 
+    needed_in_training = False
+
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
 

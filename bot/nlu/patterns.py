@@ -120,9 +120,12 @@ class Patterns:
         tokens = self._cut(text)
         if not tokens:
             return
-        names = self._matcher.vocab.strings
-        for key, first, last in self._matcher(_doc(self._matcher.vocab, tokens)):
-            yield Match(names[key], tokens[first].start, tokens[last - 1].end)
+        vocab = self._matcher.vocab
+        # In a memory zone, or spaCy would keep every word that any customer ever wrote.
+        with vocab.memory_zone():
+            spans = self._matcher(_doc(vocab, tokens))
+        for key, first, last in spans:
+            yield Match(vocab.strings[key], tokens[first].start, tokens[last - 1].end)
 
     def _phrase_matcher(self) -> Any:
         from bot.nlu.spacy_nlp import import_spacy
@@ -151,7 +154,7 @@ _LOWER = 66  # spacy.attrs.LOWER, without importing spaCy for a project that has
 
 def _compile(pattern: str, case_sensitive: bool) -> Any:
     """The `regex` package reads what `re` reads, and alone of the two can be stopped in time."""
-    import regex  # type: ignore[import-untyped,unused-ignore]
+    import regex
 
     try:
         return regex.compile(pattern, 0 if case_sensitive else regex.IGNORECASE)

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 class RegexEntityExtractor:
     """Uses the `regex:` and `lookup:` blocks that are named after an entity of some example, as Rasa does."""
 
+    needed_in_training = False
+
     def __init__(
         self,
         *,

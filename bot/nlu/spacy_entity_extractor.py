@@ -11,6 +11,8 @@ from bot.messages import Entity, Parse
 class SpacyEntityExtractor:
     """Takes what the spaCy model finds; `dimensions` are the labels to keep (`PERSON`, `GPE`…), all by default."""
 
+    needed_in_training = False
+
     def __init__(self, *, dimensions: Sequence[str] | None = None) -> None:
         self._dimensions = frozenset(dimensions or ())
 

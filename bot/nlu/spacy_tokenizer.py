@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from bot.errors import ConfigError
@@ -10,6 +11,8 @@ from bot.nlu.jieba_tokenizer import chinese_tokens, chinese_words
 from bot.nlu.languages import detect_language
 from bot.nlu.spacy_nlp import blank_pipeline
 from bot.nlu.tokens import MAX_CHARACTERS, apply_token_pattern, compile_token_pattern, fine_tokens
+
+_tokenizing = threading.Lock()  # the pipelines are shared by all models of the process
 
 
 class SpacyTokenizer:
@@ -47,5 +50,8 @@ class SpacyTokenizer:
             if text.isascii() or self._segmenter == "char":
                 return fine_tokens(text)
             return chinese_tokens(text, chinese_words())
-        doc = blank_pipeline(base).tokenizer(text[:MAX_CHARACTERS])
-        return [Token(token.text, token.idx, token.idx + len(token)) for token in doc if not token.is_space]
+        pipeline = blank_pipeline(base)
+        # In a memory zone, or spaCy would keep every word that any customer ever wrote.
+        with _tokenizing, pipeline.memory_zone():
+            doc = pipeline.tokenizer(text[:MAX_CHARACTERS])
+            return [Token(token.text, token.idx, token.idx + len(token)) for token in doc if not token.is_space]
