@@ -33,11 +33,14 @@ from bot.training_data import Example, TrainingData
 Pairs = list[tuple[str, str]]
 
 
+SOURCE = Source("bench/nlu.py")
+
+
 @dataclass(frozen=True)
 class Setting:
     name: str
     options: dict[str, Any] = field(default_factory=dict)
-    source: Source = Source("bench/nlu.py")
+    source: Source = SOURCE
 
 
 TOKENS = Setting("WhitespaceTokenizer")
@@ -124,9 +127,8 @@ def clinc(data: Path, quick: bool) -> None:
         unsure = np.array([parse.intent.confidence for parse in outcome.pipeline.parse(outside)])
         for threshold in (0.3, 0.5, 0.7):
             kept = float((outcome.right & (outcome.confidence >= threshold)).mean())
-            print(
-                f"    threshold {threshold}: in scope and right {kept:.1%}, out of scope told {(unsure < threshold).mean():.1%}"
-            )
+            told = float((unsure < threshold).mean())
+            print(f"    threshold {threshold}: in scope and right {kept:.1%}, out of scope told {told:.1%}")
         kept = np.quantile(outcome.confidence[outcome.right], 0.05)
         print(f"    out of scope told where 5 % of the right answers are given up: {(unsure < kept).mean():.1%}")
 

@@ -17,16 +17,18 @@ from bot.nlu.linear_model import LinearModel
 # How much a dense vector counts beside a sparse one of the same length: found on BANKING77.
 DENSE_WEIGHT = np.float32(2)
 MOST_REFERENCES = 2000
-# A text of which less is known than this share is only guessed at: found on CLINC150.
-USUALLY_KNOWN = 0.6
+# A text of which less is known than this share is only guessed at: found on CLINC150. An encoder reads
+# words that the examples lack, but not noise, and not a text without any letter or digit.
+ENOUGH_KNOWN = 0.6
+ENOUGH_KNOWN_WITH_ENCODER = 0.25
 
 
 class TextClassifier:
     """A linear model over all features (or those of `featurizers`), doubted where a text is unlike the examples.
 
     A linear model is sure far from everything it has seen. So its confidence is multiplied by how familiar
-    the text is: by its nearest example in the encoder's space, or, without an encoder, by the share of its
-    n-grams that were ever seen. Confidences then add up to less than 1; the rest is "none of these".
+    the text is: by its nearest example in the encoder's space and by the share of its n-grams that were
+    ever seen in its language. Confidences then add up to less than 1; the rest is "none of these".
     """
 
     def __init__(self, featurizers: Collection[str] = ()) -> None:
@@ -36,6 +38,7 @@ class TextClassifier:
         self._encoder_name: str | None = None
         self._references: Floats = np.zeros((0, 0), np.float32)  # (examples, width), rows of length 1
         self._usually_near = 0.0
+        self._languages: list[str | None] = [None]
         self._model: LinearModel | None = None
 
     def train(self, parses: Sequence[Parse], labels: Sequence[str], *, seed: int) -> None:
@@ -51,6 +54,8 @@ class TextClassifier:
             sparse_size=sum(parses[0].features[name].size for name in self._sparse_names),
             seed=seed,
         )
+        # Of a language that has no example here, an encoder may know what no n-gram can.
+        self._languages = [None, *sorted({parse.language for parse in parses if parse.language})]
         self._encoder_name = next((name for name in self._dense_names if _is_encoder(parses, name)), None)
         if self._encoder_name:
             chosen = np.random.default_rng(seed).permutation(len(parses))[:MOST_REFERENCES]
@@ -76,6 +81,7 @@ class TextClassifier:
             "dense": self._dense_names,
             "encoder": self._encoder_name,
             "usually_near": self._usually_near,
+            "languages": self._languages,
         }
         (folder / "features.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         if self._model:
@@ -89,6 +95,7 @@ class TextClassifier:
         content = json.loads((folder / "features.json").read_text(encoding="utf-8"))
         self._sparse_names, self._dense_names = content["sparse"], content["dense"]
         self._encoder_name, self._usually_near = content["encoder"], content["usually_near"]
+        self._languages = content["languages"]
         self._model = LinearModel.load(folder) if content["trained"] else None
         if self._encoder_name:
             from safetensors.numpy import load_file
@@ -103,16 +110,16 @@ class TextClassifier:
 
     def _familiarity(self, parse: Parse) -> float:
         """0…1: how much the text is like what the model has seen."""
-        known = [parse.features[name].known for name in self._sparse_names]
-        share = sum(known) / len(known) if known else 0.0
-        if self._encoder_name is None:
-            return min(1.0, share / USUALLY_KNOWN) if known else 1.0
-        if not share and not any(char.isalnum() for char in parse.text):
-            return 0.0  # the encoder has a place for "?!" and for emoji, but it means nothing
-        nearest = float((self._references @ parse.features[self._encoder_name]).max())
-        if self._usually_near <= 0 or nearest >= self._usually_near:
-            return 1.0
-        return (max(nearest, 0.0) / self._usually_near) ** 2
+        has_words = any(char.isalnum() for char in parse.text)
+        enough = ENOUGH_KNOWN_WITH_ENCODER if self._encoder_name and has_words else ENOUGH_KNOWN
+        familiarity = 1.0
+        if self._sparse_names and (parse.language in self._languages or not self._encoder_name):
+            share = sum(parse.features[name].known for name in self._sparse_names) / len(self._sparse_names)
+            familiarity = min(1.0, share / enough)
+        if self._encoder_name and self._usually_near > 0:
+            nearest = float((self._references @ parse.features[self._encoder_name]).max())
+            familiarity *= min(1.0, max(0.0, nearest) / self._usually_near) ** 2
+        return familiarity
 
 
 def _is_encoder(parses: Sequence[Parse], name: str) -> bool:
