@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bot import custom_actions
+from bot.action_execution import Actions
 from bot.custom_actions import load_actions, run_action
-from bot.domain import Domain, SlotSpec
+from bot.domain import Domain, FormSpec, SlotSpec
 from bot.errors import ActionError, ActionRejected, ConfigError, UnknownName
 from bot.events import ActionExecuted, ActiveLoopChanged, BotUttered, FollowupAction, SlotSet, UserUttered
 from bot.tracker import Tracker
@@ -635,3 +636,29 @@ async def test_slots_outside_forms_are_validated_by_a_validation_action(tmp_path
         tracker,
     )
     assert result.events == [SlotSet(name="amount", value=7)]
+
+
+async def test_a_running_form_asks_its_validation_action(tmp_path: Path) -> None:
+    domain = Domain(
+        slots={name: SlotSpec(name) for name in ("payee", "amount", "iban", "requested_slot")},
+        forms={"transfer_form": FormSpec("transfer_form", ("payee", "amount"))},
+        actions=("validate_transfer_form",),
+        raw=DOMAIN.raw,
+    )
+    tracker = Tracker.new("rest:anna", domain)
+    tracker.apply_all(
+        [
+            UserUttered(text="transfer"),
+            ActionExecuted(name="transfer_form"),
+            ActiveLoopChanged(name="transfer_form"),
+            SlotSet(name="requested_slot", value="payee"),
+            ActionExecuted(name="action_listen"),
+            UserUttered(text="new, 5000"),
+            SlotSet(name="payee", value="new"),
+            SlotSet(name="amount", value=5000),
+        ]
+    )
+    custom = load_actions(write(tmp_path, actions=FORM))
+    events = await Actions(domain, custom).run("transfer_form", tracker)
+    slots = {event.name: event.value for event in events if isinstance(event, SlotSet)}
+    assert slots == {"payee": "New", "amount": None, "requested_slot": "amount"}

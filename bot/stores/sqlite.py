@@ -85,6 +85,8 @@ class _Recent:
 class SQLiteStore:
     """The store for one process. A second process that opens the file is turned away.
 
+    Beside the file lie SQLite's `-wal` and `-shm` while it is open, and `-lock`, which keeps others out.
+
     `synchronous` is SQLite's: "FULL" waits for the disk before a turn counts as stored; "NORMAL" may
     lose the last turns in a power cut (never in a crash of the program). `cache_size` is the number of
     conversations kept in memory, about 70 kB each.
