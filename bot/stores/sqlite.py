@@ -85,7 +85,7 @@ class _Recent:
 class SQLiteStore:
     """The store for one process. A second process that opens the file is turned away.
 
-    Beside the file lie SQLite's `-wal` and `-shm` while it is open, and `-lock`, which keeps others out.
+    Beside the file lie SQLite's `-wal` and `-shm` while it is open, and `.lock`, which keeps others out.
 
     `synchronous` is SQLite's: "FULL" waits for the disk before a turn counts as stored; "NORMAL" may
     lose the last turns in a power cut (never in a crash of the program). `cache_size` is the number of
@@ -333,7 +333,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _take_possession(path: Path) -> sqlite3.Connection:
     """Keep other processes out for as long as the connection is open; a crash gives the file free."""
-    lock = path.with_name(path.name + "-lock")
+    lock = path.with_name(path.name + ".lock")
     try:
         # What customers say is nobody else's business: the file is its owner's alone.
         for file in (path, lock):

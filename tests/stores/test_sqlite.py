@@ -308,7 +308,7 @@ async def test_the_words_of_a_deleted_customer_are_in_no_file(path: Path) -> Non
     await store.close()
     assert {file.name: words.encode() in file.read_bytes() for file in path.parent.iterdir()} == {
         "bank.db": False,
-        "bank.db-lock": False,
+        "bank.db.lock": False,
     }
 
 
