@@ -17,7 +17,7 @@ from bot.nlu.gloss import gloss, has_chinese, word_gloss
         ("我上个月花了多少钱", {"last", "month", "spend", "money"}),
         ("我的卡被吞了怎么办", {"card", "swallowed", "what", "do"}),
         ("帮我转账给朋友", {"transfer", "money", "friend"}),
-        ("為什麼轉賬失敗", {"why", "fail"}),
+        ("為什麼轉賬失敗", {"why", "transfer", "money"}),
     ],
 )
 def test_the_gloss_of_a_question_has_the_english_words_that_matter(text, words):
