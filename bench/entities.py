@@ -45,9 +45,7 @@ def main() -> None:
     extractor.parse(parses)
     each = (time.perf_counter() - begin) / len(test) * 1000
 
-    print(
-        f"{len(training)} training, {len(test)} test sentences; trained in {trained:.1f} s, parsed in {each:.2f} ms each"
-    )
+    print(f"{len(training)} training, {len(test)} test sentences; training {trained:.1f} s, parsing {each:.2f} ms each")
     _report("CRFEntityExtractor", test, [parse.entities for parse in parses])
     _report("most frequent label of each word", test, _most_frequent_label(training, test))
 

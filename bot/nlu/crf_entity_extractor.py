@@ -1,8 +1,8 @@
 """Entities learned from examples, by a linear-chain conditional random field.
 
 Lafferty, McCallum and Pereira, 2001, "Conditional Random Fields". crfsuite finds the weights; they
-are kept as JSON and safetensors and read by a few lines of numpy here. That is as fast as crfsuite's own
-tagger for a message, and no native parser ever reads a model file.
+are kept as JSON and safetensors and read by a few lines of numpy here: the same labels as crfsuite's own
+tagger, 0.05 ms later per message, and no native parser ever reads a model file.
 """
 
 from __future__ import annotations
