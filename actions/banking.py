@@ -1,4 +1,7 @@
-"""The banking pack's forms and actions. What they need of a bank is in `core_banking.py`."""
+"""The banking pack's forms and actions. What they need of a bank is in `core_banking.py`.
+
+`actions: [banking]` in config.yml brings those that every pack shares (`conversation.py`), too.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,11 @@ from .banking_words import (
     Period,
     account_name,
     accounts_mentioned,
+    amount_meant,
     as_text,
     day_name,
     foreign_currency,
+    in_the_past,
     language,
     matching,
     matching_names,
@@ -30,7 +35,10 @@ from .banking_words import (
     read_amount,
     read_period,
     shortest_name,
+    titled,
 )
+from .conversation import ActionCancel as ActionCancel
+from .conversation import ActionHandoff as ActionHandoff
 from .core_banking import (
     Account,
     BankUnavailable,
@@ -139,10 +147,10 @@ class ActionBalance(Action):
 def _balance_line(account: Account, lang: str) -> str:
     name, balance, available = account_name(account, lang), pounds(abs(account.balance)), pounds(account.available)
     if account.can_pay:
-        return f"{name}：{balance}" if lang == "zh" else f"{name[0].upper()}{name[1:]}: {balance}"
+        return f"{name}：{balance}" if lang == "zh" else f"{titled(name)}: {balance}"
     if lang == "zh":
         return f"{name}：欠款 {balance}，可用额度 {available}"
-    return f"{name[0].upper()}{name[1:]}: {balance} owed, {available} left to spend"
+    return f"{titled(name)}: {balance} owed, {available} left to spend"
 
 
 class TransactionsForm(IdentifiedForm):
@@ -168,6 +176,8 @@ class SpendingForm(IdentifiedForm):
 def _kept_period(value: Any, tracker: Tracker) -> dict[str, str] | None:
     """The period while the message that names it is at hand: only there is it said how long "March" lasts."""
     period = read_period(value, tracker)
+    if period:
+        period = in_the_past(period, date.today())
     return {"from": period.first.isoformat(), "to": period.last.isoformat()} if period else None
 
 
@@ -245,7 +255,7 @@ class ActionSpending(Action):
             dispatcher.utter_message(response="utter_no_transactions", **said)
         else:
             colon = "：" if lang == "zh" else ": "
-            lines = [f"{name_of(one, lang).capitalize()}{colon}{pounds(pence)}" for one, pence in spent.most_common()]
+            lines = [f"{titled(name_of(one, lang))}{colon}{pounds(pence)}" for one, pence in spent.most_common()]
             dispatcher.utter_message(response="utter_spending", lines="\n".join(lines), **said)
         return forget("category", "period")
 
@@ -311,6 +321,11 @@ class PaymentForm(ConfirmedForm):
 
     async def _accounts(self, tracker: Tracker) -> list[Account]:
         return [account for account in await get_bank().accounts(tracker.get_slot("customer_id")) if account.can_pay]
+
+    async def extract_amount(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
+        """The mapping takes the last amount of a message; "250, not 25" means the other."""
+        meant = amount_meant(tracker) if "amount" in tracker.slots_to_validate() else None
+        return {"amount": meant} if meant is not None else {}
 
     async def validate_amount(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         if value is None:
@@ -404,7 +419,10 @@ class TransferForm(PaymentForm):
             return {"payee": target}
         if not tracker.get_slot("customer_id") or not (asked or tracker.get_slot("requested_slot") == "confirmed"):
             return {}
-        named = matching_names(_payee_names(await get_bank().payees(tracker.get_slot("customer_id"))), message.text)
+        payees = await get_bank().payees(tracker.get_slot("customer_id"))
+        # "From my savings" names an account, not a payee.
+        others = [payee for payee in payees if asked or payee.own_account is None]
+        named = matching_names(_payee_names(others), message.text)
         if len(named) == 1:
             return {"payee": named[0]}
         if asked and message.intent_name == "inform" and not message.entities and message.text:
@@ -463,7 +481,9 @@ class BillForm(PaymentForm):
     async def extract_biller(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         """A biller's name that the entity extractor missed."""
         message = tracker.latest_message
-        if message is None or tracker.get_slot("requested_slot") != "biller" or not self.answers(tracker, domain):
+        if message is None or not self.answers(tracker, domain):
+            return {}
+        if tracker.get_slot("requested_slot") != "biller" and message.intent_name != "pay_bill":
             return {}
         if next(tracker.get_latest_entity_values("biller"), None) is not None:
             return {}
@@ -493,7 +513,9 @@ class AskPayee(Action):
     async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Sequence[Event]:
         payees = await get_bank().payees(tracker.get_slot("customer_id"))
         source, lang = tracker.get_slot("source_account"), language(tracker)
-        choices = [button(payee_name(payee, lang), payee=payee.name) for payee in payees if payee.name != source]
+        choices = [
+            button(titled(payee_name(payee, lang)), payee=payee.name) for payee in payees if payee.name != source
+        ]
         dispatcher.utter_message(response="utter_payee", buttons=choices)
         return []
 
@@ -521,7 +543,8 @@ class AskSourceAccount(Action):
         accounts = [one for one in await get_bank().accounts(tracker.get_slot("customer_id")) if one.can_pay]
         choices = [
             button(
-                f"{account_name(account, lang)} ({pounds(account.available)})", account=shortest_name(account, accounts)
+                f"{titled(account_name(account, lang))} ({pounds(account.available)})",
+                account=shortest_name(account, accounts),
             )
             for account in accounts
             if account.kind != tracker.get_slot("payee")
@@ -728,7 +751,7 @@ class AskCardToReplace(Action):
 async def _ask_card(dispatcher: Dispatcher, tracker: Tracker, statuses: Sequence[str]) -> Sequence[Event]:
     cards = await _cards(tracker.get_slot("customer_id"), statuses)
     lang = language(tracker)
-    choices = [button(account_name(card, lang), card_type=shortest_name(card, cards)) for card in cards]
+    choices = [button(titled(account_name(card, lang)), card_type=shortest_name(card, cards)) for card in cards]
     dispatcher.utter_message(response="utter_which_card" if cards else "utter_no_cards", buttons=choices)
     return []
 
@@ -857,10 +880,12 @@ class DisputeForm(IdentifiedForm):
         if clicked is not None:
             return {"disputed_charge": clicked}
         charges = await _charges(tracker)
-        for number in tracker.get_latest_entity_values("number"):
-            if isinstance(number, int | float) and number in range(1, min(len(charges), MOST_LINES) + 1):
-                return {"disputed_charge": charges[int(number) - 1].id}
-            return {"charge_amount": number}
+        # "The second one" is an ordinal, and its "one" no number.
+        counted = [*tracker.get_latest_entity_values("ordinal"), *tracker.get_latest_entity_values("number")]
+        if counted and counted[0] in range(1, min(len(charges), MOST_LINES) + 1):
+            return {"disputed_charge": charges[int(counted[0]) - 1].id}
+        if counted:
+            return {"charge_amount": counted[0]}
         text = tracker.latest_message.text if tracker.latest_message else ""
         named = matching_names({one.merchant: (one.merchant,) for one in charges}, text)
         return {"merchant": named[0]} if len(named) == 1 else {}

@@ -61,6 +61,11 @@ def name_of(kind: str, lang: str) -> str:
     return _NAMES[lang].get(kind, kind)
 
 
+def titled(name: str) -> str:
+    """With a capital first letter: at the beginning of a line, or on a button."""
+    return name[:1].upper() + name[1:]
+
+
 def account_name(account: Account | Card, lang: str) -> str:
     """Savings account ••5678."""
     return f"{name_of(account.kind, lang)} {account.masked}"
@@ -68,7 +73,9 @@ def account_name(account: Account | Card, lang: str) -> str:
 
 def payee_name(payee: Payee, lang: str) -> str:
     """A payee's name; an own account by its kind and number."""
-    return account_name(payee.own_account, lang) if payee.own_account else payee.name
+    if payee.own_account is None:
+        return payee.name
+    return f"{'您的' if lang == 'zh' else 'your '}{account_name(payee.own_account, lang)}"
 
 
 def day_name(day: date, lang: str) -> str:
@@ -114,6 +121,18 @@ def read_amount(value: Any) -> int:
     if pence != pence.to_integral_value():
         raise BadAmount("too_precise")
     return int(pence)
+
+
+_NOT_MEANT = re.compile(r"(?:\bnot|\binstead of|\brather than|不是|而不是)\s*$", re.IGNORECASE)
+
+
+def amount_meant(tracker: Tracker) -> Any:
+    """Of several amounts in the latest message, the one that is not denied: "250, not 25"; None without such a one."""
+    message = tracker.latest_message
+    entities = [e for e in message.entities if e.get("entity") in ("amount-of-money", "number")] if message else []
+    text = (message.text or "") if message else ""
+    meant = [e for e in entities if not _NOT_MEANT.search(text[: e.get("start", 0)])]
+    return meant[-1].get("value") if meant and len(meant) < len(entities) else None
 
 
 def as_text(pence: int) -> str:
@@ -242,6 +261,17 @@ def read_period(value: Any, tracker: Tracker) -> Period | None:
         case _:
             last = first
     return Period(first, last)
+
+
+def in_the_past(period: Period, today: date) -> Period:
+    """The same days of an earlier year while they lie ahead: "October" said in March is the last one."""
+    while period.first > today:
+        period = Period(_year_before(period.first), _year_before(period.last))
+    return period
+
+
+def _year_before(day: date) -> date:
+    return _month_end(date(day.year - 1, 2, 1)) if (day.month, day.day) == (2, 29) else day.replace(year=day.year - 1)
 
 
 def _grain(value: Any, tracker: Tracker) -> str | None:

@@ -102,7 +102,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A branch or cash machine; `city` and `hours` by language."""
+    """A branch, or a cash machine by itself; `city` and `hours` by language. `has_atm`: a branch with a machine."""
 
     name: str
     address: str

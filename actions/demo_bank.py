@@ -458,12 +458,12 @@ _PAYEES = [
     ("P9", "C2", "Oakfield Lettings", "房东"),
 ]
 _BILLERS = [
-    ("L1", "City Power", ["electricity", "power", "energy", "电费", "电力公司", "电"]),
-    ("L2", "Clearwater", ["water", "水费", "自来水公司", "水"]),
-    ("L3", "Northern Gas", ["gas", "煤气费", "燃气费", "燃气公司", "煤气"]),
-    ("L4", "FastNet Broadband", ["broadband", "internet", "wifi", "宽带费", "网费", "宽带", "上网费"]),
-    ("L5", "TalkMobile", ["phone", "mobile", "telephone", "话费", "手机费", "电话费", "手机"]),
-    ("L6", "City Council", ["council tax", "council", "市政税", "地方税", "市政费"]),
+    ("L1", "City Power", ["electricity", "power", "energy", "电费", "电力公司", "国家电网"]),
+    ("L2", "Thames Water", ["water", "水费", "自来水公司"]),
+    ("L3", "British Gas", ["gas", "煤气费", "燃气费", "燃气公司", "煤气"]),
+    ("L4", "BT", ["broadband", "internet", "wifi", "landline", "宽带费", "网费", "宽带", "上网费"]),
+    ("L5", "Vodafone", ["phone", "mobile", "telephone", "沃达丰", "话费", "手机费", "电话费"]),
+    ("L6", "Council Tax", ["council", "市政税", "地方税", "市政费"]),
 ]
 _CARDS = [
     ("K1", "C1", "debit_card", "4929110022337788", "active"),
@@ -489,7 +489,7 @@ _SHOPS = [
     ("Vue Cinema", "entertainment", 9, 27, 2),
     ("Boots", "health", 5, 33, 0),
     ("City Power", "utilities", 48, 92, 0),
-    ("FastNet Broadband", "utilities", 32, 33, 0),
+    ("BT", "utilities", 32, 33, 0),
 ]
 # The same for every seed: merchant, category, pence, days ago, account
 _KNOWN = [
@@ -502,15 +502,15 @@ _KNOWN = [
 ]
 _WEEKDAYS = {"en": "Monday to Friday 9:00–17:00", "zh": "周一至周五 9:00–17:00"}
 _SIX_DAYS = {"en": "Monday to Friday 9:00–17:30, Saturday 10:00–14:00", "zh": "周一至周五 9:00–17:30，周六 10:00–14:00"}
-_ALWAYS = {"en": "24 hours a day (cash machine only)", "zh": "24 小时（仅自动取款机）"}
+_ALWAYS = {"en": "24 hours a day", "zh": "24 小时"}
 _LONDON = {"en": "London", "zh": "伦敦"}
 _MANCHESTER = {"en": "Manchester", "zh": "曼彻斯特"}
 _BRANCHES = [
     Branch("London City", "82 Cornhill, EC3V 3ND", _LONDON, _SIX_DAYS, True),
     Branch("London Chinatown", "12 Gerrard Street, W1D 5PR", _LONDON, _SIX_DAYS, True),
-    Branch("King's Cross cash machine", "Pancras Road, N1C 4QP", _LONDON, _ALWAYS, True),
+    Branch("King's Cross cash machine", "Pancras Road, N1C 4QP", _LONDON, _ALWAYS, False),
     Branch("Manchester Central", "40 King Street, M2 6BA", _MANCHESTER, _SIX_DAYS, True),
-    Branch("Manchester Piccadilly cash machine", "Piccadilly Station, M1 2WD", _MANCHESTER, _ALWAYS, True),
+    Branch("Manchester Piccadilly cash machine", "Piccadilly Station, M1 2WD", _MANCHESTER, _ALWAYS, False),
     Branch("Birmingham", "18 Colmore Row, B3 2QD", {"en": "Birmingham", "zh": "伯明翰"}, _WEEKDAYS, True),
     Branch("Bristol", "55 Corn Street, BS1 1HT", {"en": "Bristol", "zh": "布里斯托"}, _WEEKDAYS, True),
     Branch("Leeds", "31 Park Row, LS1 5HN", {"en": "Leeds", "zh": "利兹"}, _WEEKDAYS, False),
