@@ -22,7 +22,8 @@ class Passage:
     """A piece of a document that can answer a question.
 
     `title` is the path of headings down to it, the document's first. `text` is plain, without Markdown.
-    `document` is the same for a document and its translations (`fees` of fees.md and fees.zh.md).
+    `document` is the same for a document and its translations (`banking/knowledge/fees` of fees.md and
+    fees.zh.md); `source` names its file in the same way, wherever the project lies.
     """
 
     title: tuple[str, ...]
@@ -62,9 +63,11 @@ def _passages_of(file: Path, document: str, language: str) -> Iterator[Passage]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the document cannot be read: {error}", Source(str(file))) from error
+    folder = "/".join(file.absolute().parts[-3:-1])
     for title, first, section in _sections(lines, document):
         for offset, text in _pieces(section):
-            yield Passage(title, text, language, document, Source(str(file), first + offset))
+            source = Source(f"{folder}/{file.name}", first + offset)
+            yield Passage(title, text, language, f"{folder}/{document}", source)
 
 
 def _sections(lines: Sequence[str], document: str) -> Iterator[tuple[tuple[str, ...], int, list[str]]]:
