@@ -1,0 +1,194 @@
+"""What every HTTP handler shares: bodies within limits, JSON out, who may command, and what an error looks like.
+
+The error body is Rasa's. Source: https://rasa.com/docs/rasa/pages/http-api
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from bot import __version__
+from bot.errors import FrontdeskError, InvalidSignature, StoreError
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 100_000
+"""Bytes. A message of a customer is never this long."""
+LONGEST_ID = 255
+"""Characters of a sender id or message id."""
+DEEPEST_JSON = 20
+"""Levels. What is read must be written again, inside an event, by an encoder that has a limit of its own."""
+
+
+class RequestError(FrontdeskError):
+    """A request that is answered with an HTTP error; `reason` is Rasa's short name of it."""
+
+    def __init__(self, status: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.details = dict(details or {})
+
+
+def bad_request(message: str, **details: Any) -> RequestError:
+    return RequestError(400, "BadRequest", message, details)
+
+
+# ---- in ----
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object, whatever its content type says; `RequestError` 400 or 413 when it is none."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            message = f"The message is too long: at most {LARGEST_BODY // 1000} kB are read. Please shorten it."
+            raise RequestError(413, "PayloadTooLarge", message)
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"The body must be valid JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise bad_request('The body must be a JSON object, as in {"sender": "anna", "message": "hello"}.')
+    if not _is_shallow(data, DEEPEST_JSON):
+        raise bad_request(f"The body may be nested {DEEPEST_JSON} levels deep at most.")
+    return data
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return True
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in value)
+
+
+def text_of(data: Mapping[str, Any], key: str, default: str = "") -> str:
+    """The string at `key`, `default` when it is missing or null; 400 when it is anything else."""
+    value = data.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise bad_request(f"'{key}' must be a string.", parameter=key)
+    return value
+
+
+def id_of(data: Mapping[str, Any], key: str, default: str = "") -> str:
+    """As `text_of`, for something that becomes a key in the store: short, and without control characters."""
+    value = text_of(data, key, default)
+    if len(value) > LONGEST_ID or not (value.isprintable()):
+        raise bad_request(f"'{key}' must be at most {LONGEST_ID} printable characters.", parameter=key)
+    return value or default
+
+
+def object_of(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The object at `key`, empty when it is missing or null; 400 when it is anything else."""
+    value = data.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise bad_request(f"'{key}' must be an object.", parameter=key)
+    return value
+
+
+def message_id_of(request: Request, data: Mapping[str, Any], default: str) -> str:
+    """The caller's own key of this message: `message_id` in the body, or the header `Idempotency-Key`."""
+    header = request.headers.get("idempotency-key")
+    return id_of(data, "message_id") or (id_of({"Idempotency-Key": header}, "Idempotency-Key") if header else default)
+
+
+# ---- who ----
+
+
+def bearer_of(request: Request) -> str:
+    """What stands after `Authorization: Bearer`, else empty."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def is_authenticated(request: Request) -> bool:
+    """Whether the caller has shown the server's token. Nobody has where the server has no token."""
+    token: str | None = request.app.state.auth_token
+    if not token:
+        return False
+    given = request.query_params.get("token") or bearer_of(request)
+    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode("utf-8", "replace"))
+
+
+def require_token(request: Request) -> None:
+    """401 unless the caller has the server's token, or the server has none."""
+    if request.app.state.auth_token and not is_authenticated(request):
+        raise RequestError(401, "NotAuthenticated", "User is not authenticated.")
+
+
+# ---- out ----
+
+
+def answer_json(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    body = orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS)
+    return Response(body, status, media_type="application/json", headers=headers)
+
+
+def answer_problem(
+    status: int,
+    reason: str,
+    message: str,
+    details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error in Rasa's shape."""
+    body = {
+        "version": __version__,
+        "status": "failure",
+        "message": message,
+        "reason": reason,
+        "details": details or {},
+        "help": None,
+        "code": status,
+    }
+    return answer_json(body, status, headers)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """What a caller gets for any exception. What was said stays out of answer and log."""
+    match error:
+        case RequestError():
+            return answer_problem(error.status, error.reason, str(error), error.details)
+        case InvalidSignature():
+            return answer_problem(401, "InvalidSignature", str(error))
+        case HTTPException():
+            return answer_problem(error.status_code, error.detail.replace(" ", ""), error.detail, headers=error.headers)
+        case ClientDisconnect():
+            return Response(status_code=400)
+    log.error("conversation %s: %s %s: %s", *_where(request), describe(error))
+    if isinstance(error, StoreError):
+        message = "The conversation cannot be reached just now. Send the same message again in a moment."
+        return answer_problem(503, "StoreUnavailable", message, headers={"Retry-After": "1"})
+    message = "Something went wrong on our side. Send the same message again in a moment."
+    return answer_problem(500, "ConversationError", message)
+
+
+def _where(request: Request) -> tuple[str, str, str]:
+    return request.scope.get("conversation_id", "-"), request.method, request.url.path
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its type and the places it came through, innermost last.
+
+    Only our own errors' messages are told: another's could quote the customer.
+    """
+    told = f": {error}" if isinstance(error, FrontdeskError) else ""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+    cause = error.__cause__
+    return f"{type(error).__name__}{told} at {places}" + (f" caused by {describe(cause)}" if cause else "")
