@@ -1,0 +1,531 @@
+// The web chat as one custom element, for the page at `/` and for any other web page:
+//
+//   <script src="https://bot.example/webchat/widget.js" defer></script>
+//   <frontdesk-chat server="https://bot.example" language="en" title-text="Example Bank"></frontdesk-chat>
+//
+// Nothing is loaded from anywhere else, and nothing the bot says is ever read as HTML.
+// A page with a Content-Security-Policy allows the bot's address in script-src, style-src and connect-src.
+(() => {
+  "use strict";
+
+  const WORDS = {
+    en: {
+      name: "Chat",
+      disclosure: "Automated assistant",
+      hello: "How can we help?",
+      welcome: "You are talking to an automated assistant. Ask in your own words.",
+      write: "Write a message…",
+      label: "Your message",
+      send: "Send",
+      restart: "New conversation",
+      close: "Close the chat",
+      open: "Open the chat",
+      log: "Conversation",
+      you: "You said:",
+      bot: "Assistant:",
+      typing: "The assistant is writing",
+      unreachable: "Cannot reach the assistant. Your message is kept; trying again…",
+      refused: "Not sent.",
+      tooLong: "Not sent: the message is too long.",
+      image: "Picture from the assistant",
+      attachment: "Attachment",
+      other: ["中文", "zh", "切换到中文"],
+    },
+    zh: {
+      name: "在线客服",
+      disclosure: "自动助理",
+      hello: "您好，请问需要什么帮助？",
+      welcome: "与您对话的是自动助理，请用自己的话提问。",
+      write: "请输入消息…",
+      label: "您的消息",
+      send: "发送",
+      restart: "新对话",
+      close: "关闭聊天",
+      open: "打开聊天",
+      log: "对话内容",
+      you: "您说：",
+      bot: "助理：",
+      typing: "助理正在输入",
+      unreachable: "暂时无法连接助理。您的消息已保留，正在重试…",
+      refused: "未发送。",
+      tooLong: "未发送：消息太长。",
+      image: "助理发来的图片",
+      attachment: "附件",
+      other: ["English", "en", "Switch to English"],
+    },
+  };
+  const ICONS = {
+    chat: "M4 5h16v11H9l-5 4z",
+    close: "M6 6l12 12M18 6L6 18",
+    restart: "M5 12a7 7 0 1 0 2.3-5.2M5 4v4h4",
+    send: "M4 12h14M12 5l7 7-7 7",
+  };
+  const LONGEST_WAIT = 60_000; // Milliseconds until a silent server counts as out of reach.
+  const LATEST_RETRY = 15_000;
+  const HOME = new URL(".", document.currentScript.src).href;
+
+  // ---- building blocks ----
+
+  function element(name, properties = {}, ...children) {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(properties)) {
+      if (key in made) made[key] = value;
+      else made.setAttribute(key, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  function icon(name) {
+    const space = "http://www.w3.org/2000/svg";
+    const svg = document.createElementNS(space, "svg");
+    const path = document.createElementNS(space, "path");
+    const look = { viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", "stroke-width": "2",
+      "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" };
+    for (const [key, value] of Object.entries(look)) svg.setAttribute(key, value);
+    path.setAttribute("d", ICONS[name]);
+    svg.append(path);
+    return svg;
+  }
+
+  // Drawn from the system's randomness, also where `crypto.randomUUID` is missing (pages without https).
+  function randomId() {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+  }
+
+  // Only addresses of the web, so that no `javascript:` can hide in a button or a picture.
+  function webAddress(value) {
+    try {
+      const url = new URL(value);
+      return ["https:", "http:"].includes(url.protocol) ? url.href : null;
+    } catch {
+      return null;
+    }
+  }
+
+  // Text with its web addresses as links; everything else stays text.
+  function linked(text) {
+    const found = /https?:\/\/[^\s<>"'，。；、）】]+[^\s<>"'，。；、）】.,;:!?)\]]/g;
+    const parts = [];
+    let end = 0;
+    for (const match of text.matchAll(found)) {
+      parts.push(text.slice(end, match.index), outward(match[0], match[0]));
+      end = match.index + match[0].length;
+    }
+    return [...parts, text.slice(end)];
+  }
+
+  function outward(address, text, look = "") {
+    const href = webAddress(address);
+    if (!href) return document.createTextNode(text);
+    return element("a", { href, target: "_blank", rel: "noopener noreferrer", className: look }, text);
+  }
+
+  const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+  // ---- what is kept in the browser; a browser that keeps nothing still chats ----
+
+  class Memory {
+    constructor(server) {
+      this.prefix = `frontdesk:${server}:`;
+      this.unkept = {};
+    }
+    get(key) {
+      try {
+        return JSON.parse(localStorage.getItem(this.prefix + key));
+      } catch {
+        return this.unkept[key] ?? null;
+      }
+    }
+    set(key, value) {
+      this.unkept[key] = value;
+      try {
+        localStorage.setItem(this.prefix + key, JSON.stringify(value));
+      } catch {
+        // Storage is full or forbidden: `unkept` has it.
+      }
+    }
+  }
+
+  class Refused extends Error {
+    constructor(status) {
+      super(`refused with ${status}`);
+      this.status = status;
+    }
+  }
+
+  // ---- the chat ----
+
+  class FrontdeskChat extends HTMLElement {
+    connectedCallback() {
+      if (this.shadowRoot) return;
+      this.server = (this.getAttribute("server") || new URL("..", HOME).href).replace(/\/+$/, "");
+      this.memory = new Memory(this.server);
+      this.look = { title: "", languages: [], suggestions: {}, messages: [] };
+      this.queue = [];
+      this.language = this.memory.get("language") || this.firstLanguage();
+      this.build();
+      this.translate();
+      if (this.hasAttribute("page") || this.memory.get("open")) this.open(false);
+    }
+
+    firstLanguage() {
+      const wanted = this.getAttribute("language") || navigator.language || "en";
+      return wanted.toLowerCase().startsWith("zh") ? "zh" : "en";
+    }
+
+    get words() {
+      return WORDS[this.language];
+    }
+
+    // -- what is seen --
+
+    build() {
+      this.title_ = element("h1");
+      this.disclosure = element("p", { className: "disclosure" });
+      this.switch = element("button", { type: "button", onclick: () => this.speak(this.words.other[1]) });
+      this.restartButton = element("button", { type: "button", className: "restart", onclick: () => this.restart() },
+        icon("restart"));
+      this.closeButton = element("button", { type: "button", className: "close", onclick: () => this.close() },
+        icon("close"));
+      this.welcome = element("div", { className: "welcome" });
+      this.log = element("div", { className: "log", role: "log", tabIndex: 0, "aria-live": "polite" });
+      this.status = element("p", { className: "status", role: "alert", hidden: true });
+      this.input = element("textarea", { id: "message", rows: 1, maxLength: 10_000, autocomplete: "off",
+        enterKeyHint: "send", oninput: () => this.written(), onkeydown: (event) => this.typed(event) });
+      this.label = element("label", { className: "unseen", htmlFor: "message" });
+      this.sendButton = element("button", { className: "send", disabled: true }, icon("send"));
+      const form = element("form", { onsubmit: (event) => this.submit(event) }, this.label, this.input,
+        this.sendButton);
+      const header = element("header", {}, element("div", { className: "who" }, this.title_, this.disclosure),
+        this.switch, this.restartButton, this.closeButton);
+      this.panel = element("section", { className: "panel", hidden: true,
+        onkeydown: (event) => event.key === "Escape" && this.close() }, header, this.log, this.status, form);
+      this.launcher = element("button", { type: "button", className: "launcher", "aria-expanded": "false",
+        onclick: () => (this.panel.hidden ? this.open(true) : this.close()) }, icon("chat"));
+      this.typing = element("div", { className: "turn bot first" },
+        element("div", { className: "bubble typing", role: "img" }, element("i"), element("i"), element("i")));
+
+      const root = this.attachShadow({ mode: "open" });
+      // Unstyled, it would flash across the page.
+      this.style.visibility = "hidden";
+      const sheet = element("link", { rel: "stylesheet", href: HOME + "widget.css",
+        onload: () => (this.style.visibility = ""), onerror: () => (this.style.visibility = "") });
+      root.append(sheet, this.panel, this.launcher);
+    }
+
+    translate() {
+      const words = this.words;
+      const name = this.getAttribute("title-text") || this.look.title || words.name;
+      this.title_.textContent = name;
+      this.disclosure.textContent = words.disclosure;
+      this.panel.setAttribute("aria-label", name);
+      this.panel.lang = this.language === "zh" ? "zh-CN" : "en";
+      [this.switch.textContent, , this.switch.title] = words.other;
+      this.switch.lang = this.language === "zh" ? "en" : "zh-CN";
+      this.switch.hidden = !["en", "zh"].every((code) => this.look.languages.includes(code));
+      for (const [button, text] of [[this.restartButton, words.restart], [this.closeButton, words.close],
+        [this.launcher, this.panel.hidden ? words.open : words.close], [this.sendButton, words.send]]) {
+        button.title = text;
+        button.setAttribute("aria-label", text);
+      }
+      this.log.setAttribute("aria-label", words.log);
+      this.label.textContent = words.label;
+      this.input.placeholder = words.write;
+      this.typing.firstChild.setAttribute("aria-label", words.typing);
+      if (!this.status.hidden) this.status.textContent = words.unreachable;
+      const choices = (this.look.suggestions[this.language] || []).map((text) =>
+        element("button", { type: "button", className: "choice", onclick: () => this.say(text) }, text));
+      this.welcome.replaceChildren(element("strong", {}, words.hello), words.welcome,
+        ...(choices.length ? [element("div", { className: "choices" }, ...choices)] : []));
+      if (this.hasAttribute("page")) {
+        document.title = name;
+        document.documentElement.lang = this.panel.lang;
+      }
+    }
+
+    speak(language) {
+      this.language = language;
+      this.memory.set("language", language);
+      this.translate();
+    }
+
+    open(focus) {
+      this.panel.hidden = false;
+      this.launcher.setAttribute("aria-expanded", "true");
+      this.memory.set("open", true);
+      this.translate();
+      if (!this.loaded) this.load();
+      if (focus || this.hasAttribute("page")) this.input.focus();
+      this.toEnd();
+    }
+
+    close() {
+      if (this.hasAttribute("page")) return;
+      this.panel.hidden = true;
+      this.launcher.setAttribute("aria-expanded", "false");
+      this.memory.set("open", false);
+      this.translate();
+      this.launcher.focus();
+    }
+
+    toEnd() {
+      this.log.scrollTop = this.log.scrollHeight;
+    }
+
+    show(message) {
+      const user = message.from === "user";
+      const time = new Date((message.time || Date.now() / 1000) * 1000);
+      this.showDay(time);
+      const turn = element("div", { className: `turn ${user ? "user" : "bot"}` });
+      if (this.lastFrom !== message.from) turn.classList.add("first");
+      this.lastFrom = message.from;
+      turn.append(element("span", { className: "unseen" }, user ? this.words.you : this.words.bot));
+      if (message.text) turn.append(this.bubble(message));
+      if (message.image && webAddress(message.image)) {
+        turn.append(element("img", { className: "picture", src: webAddress(message.image), alt: this.words.image,
+          onload: () => this.toEnd() }));
+      }
+      if (typeof message.attachment === "string") {
+        turn.append(element("div", { className: "bubble" }, outward(message.attachment, this.words.attachment)));
+      }
+      if (message.buttons?.length) turn.append(this.choices(message.buttons));
+      const clock = time.toLocaleTimeString(this.panel.lang, { hour: "numeric", minute: "2-digit" });
+      turn.append(element("time", { dateTime: time.toISOString() }, clock));
+      // Of messages that belong together, the last says when.
+      const previous = this.latest;
+      if (previous?.isConnected && !turn.classList.contains("first")) previous.querySelector("time")?.remove();
+      this.latest = turn;
+      this.log.append(turn);
+      for (const part of user ? [] : message.elements || []) this.show({ ...asMessage(part), from: "bot", time: message.time });
+      this.toEnd();
+      return turn;
+    }
+
+    showDay(time) {
+      const day = time.toDateString();
+      if (this.day !== day && day !== new Date().toDateString()) {
+        const text = time.toLocaleDateString(this.panel.lang, { day: "numeric", month: "long", year: "numeric" });
+        this.log.append(element("div", { className: "day" }, text));
+      }
+      this.day = day;
+    }
+
+    bubble(message) {
+      const bubble = element("div", { className: "bubble", dir: "auto" });
+      const lines = message.text.trim().split("\n");
+      const sources = [];
+      while (message.from === "bot" && lines.length > 1 && /^\s*(sources?|来源|出处)\s*[:：]/i.test(lines.at(-1))) {
+        sources.unshift(lines.pop());
+      }
+      bubble.append(...linked(lines.join("\n").trimEnd()));
+      for (const source of sources) bubble.append(element("cite", { className: "source" }, ...linked(source)));
+      return bubble;
+    }
+
+    choices(buttons) {
+      const row = element("div", { className: "choices" });
+      for (const { title = "", payload, url } of buttons) {
+        if (url && webAddress(url)) {
+          row.append(outward(url, title, "choice"));
+          continue;
+        }
+        const button = element("button", { type: "button", className: "choice" }, title);
+        button.onclick = () => {
+          button.classList.add("chosen");
+          this.say(title, payload);
+        };
+        row.append(button);
+      }
+      return row;
+    }
+
+    // A question is answered once: what was asked before the latest message cannot be pressed any more.
+    useUpChoices() {
+      for (const button of this.log.querySelectorAll("button.choice")) button.disabled = true;
+    }
+
+    // -- what is said --
+
+    written() {
+      this.sendButton.disabled = !this.input.value.trim();
+      this.input.style.height = "";
+      this.input.style.height = `${Math.min(this.input.scrollHeight + 2, 132)}px`;
+    }
+
+    typed(event) {
+      // Enter that chooses a Chinese character does not send.
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) this.submit(event);
+    }
+
+    submit(event) {
+      event.preventDefault();
+      const text = this.input.value.trim();
+      if (!text) return;
+      this.input.value = "";
+      this.written();
+      this.say(text);
+      this.input.focus();
+    }
+
+    say(text, payload) {
+      this.useUpChoices();
+      this.welcome.remove();
+      const message = { session: this.session(), message: text, message_id: randomId(), language: this.language };
+      if (payload) message.payload = payload;
+      this.keep([...this.queue, message]);
+      const turn = this.show({ from: "user", text });
+      turn.classList.add("waiting");
+      this.turns.set(message.message_id, turn);
+      this.deliver();
+    }
+
+    // What is not answered yet is kept, so that a reload sends it again, under the same id.
+    keep(queue) {
+      this.queue = queue;
+      this.memory.set("unanswered", queue);
+    }
+
+    async deliver() {
+      if (this.delivering || !this.ready) return;
+      this.delivering = true;
+      while (this.queue.length) {
+        const message = this.queue[0];
+        this.log.append(this.typing);
+        this.toEnd();
+        const outcome = await this.sendUntilAnswered(message);
+        this.typing.remove();
+        if (message !== this.queue[0]) continue; // A new conversation has begun meanwhile.
+        this.keep(this.queue.slice(1));
+        const turn = this.turns.get(message.message_id);
+        turn?.classList.remove("waiting");
+        if (outcome instanceof Refused) this.refuse(turn, outcome);
+        else for (const reply of outcome.messages) this.show({ ...reply, from: "bot" });
+      }
+      this.delivering = false;
+    }
+
+    refuse(turn, refused) {
+      const text = refused.status === 413 ? this.words.tooLong : this.words.refused;
+      turn?.append(element("p", { className: "problem", role: "alert" }, text));
+    }
+
+    async sendUntilAnswered(message) {
+      return this.persist(() => this.call("/webhooks/webchat/webhook", {
+        method: "POST", body: JSON.stringify(message), headers: { "Content-Type": "application/json" } }),
+      () => message === this.queue[0]);
+    }
+
+    // Try until the server answers; its refusal is an answer, too.
+    async persist(attempt, stillWanted = () => true) {
+      for (let delay = 1000; stillWanted(); delay = Math.min(delay * 2, LATEST_RETRY)) {
+        try {
+          const answer = await attempt();
+          this.status.hidden = true;
+          return answer;
+        } catch (error) {
+          if (error instanceof Refused) {
+            this.status.hidden = true;
+            return error;
+          }
+          this.status.textContent = this.words.unreachable;
+          this.status.hidden = false;
+          await wait(delay);
+        }
+      }
+      return null;
+    }
+
+    async call(path, options) {
+      const signal = AbortSignal.timeout(LONGEST_WAIT);
+      const response = await fetch(this.server + path, { ...options, signal, credentials: "omit" });
+      if (response.ok) return response.json();
+      if (response.status >= 400 && response.status < 500 && response.status !== 429) throw new Refused(response.status);
+      throw new Error(`the server answered ${response.status}`);
+    }
+
+    // -- sessions --
+
+    session() {
+      let id = this.memory.get("session");
+      if (!id) {
+        id = randomId();
+        this.memory.set("session", id);
+      }
+      return id;
+    }
+
+    // What is written before the server has told what was said earlier waits for it.
+    async load() {
+      this.loaded = true;
+      this.turns = new Map();
+      this.log.replaceChildren(this.welcome);
+      const session = this.session();
+      const answer = await this.persist(() =>
+        this.call("/webchat/session", { headers: { Authorization: `Bearer ${session}` } }));
+      this.ready = true;
+      if (!(answer instanceof Refused)) this.settle(answer);
+      if (session !== this.memory.get("session")) this.deliver();
+      else if (answer instanceof Refused || answer.expired) this.startAfresh();
+      else this.restore(answer.messages);
+    }
+
+    settle(look) {
+      this.look = look;
+      const spoken = look.languages.filter((language) => language in WORDS);
+      if (spoken.length && !spoken.includes(this.language)) this.language = spoken[0];
+      this.translate();
+    }
+
+    startAfresh() {
+      const written = this.queue;
+      this.forget();
+      for (const { message, payload } of written) this.say(message, payload);
+    }
+
+    restore(messages) {
+      const said = new Set(messages.map((message) => message.id));
+      const kept = [...(this.memory.get("unanswered") || []), ...this.queue];
+      const unanswered = new Map(kept.map((message) => [message.message_id, message]));
+      for (const id of said) unanswered.delete(id);
+      this.log.replaceChildren(...(messages.length || unanswered.size ? [] : [this.welcome]));
+      this.lastFrom = this.day = null;
+      for (const message of messages) {
+        if (message.from === "user") this.useUpChoices();
+        this.show(message);
+      }
+      for (const [id, message] of unanswered) {
+        this.useUpChoices();
+        const turn = this.show({ from: "user", text: message.message });
+        turn.classList.add("waiting");
+        this.turns.set(id, turn);
+      }
+      this.keep([...unanswered.values()]);
+      this.deliver();
+    }
+
+    forget() {
+      this.memory.set("session", null);
+      this.keep([]);
+      this.lastFrom = this.day = null;
+      this.turns = new Map();
+      this.log.replaceChildren(this.welcome);
+    }
+
+    restart() {
+      this.forget();
+      this.input.focus();
+    }
+  }
+
+  function asMessage(part) {
+    const text = [part.title, part.subtitle].filter(Boolean).join("\n");
+    return { text, image: part.image_url, buttons: part.buttons };
+  }
+
+  customElements.define("frontdesk-chat", FrontdeskChat);
+})();
