@@ -1,0 +1,197 @@
+"""The web application over a real socket: API, limits, errors, and the end of a server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bot.app import create_app, listen, open_channels
+from bot.assistant import Assistant
+from bot.errors import ConfigError, StoreUnavailable
+from bot.stores.memory import MemoryStore
+
+Serve = Callable[[Any], str]
+Make = Callable[..., Assistant]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def client(serve: Serve, assistant: Assistant) -> httpx.Client:
+    return httpx.Client(base_url=serve(create_app(assistant)))
+
+
+def say(client: httpx.Client, text: str, sender: str = "anna", **more: Any) -> httpx.Response:
+    return client.post("/webhooks/rest/webhook", json={"sender": sender, "message": text, **more})
+
+
+def test_health_version_and_greeting_are_open_to_all(serve: Serve, assistant: Assistant) -> None:
+    client = httpx.Client(base_url=serve(create_app(assistant, auth_token="secret")))
+    assert client.get("/health").json() == {"status": "ok"}
+    assert set(client.get("/version").json()) == {"version", "minimum_compatible_version"}
+    assert client.get("/").text.startswith("Hello from Frontdesk: ")
+    assert client.get("/webhooks/rest/").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("path", ["/status", "/conversations/anna/tracker"])
+def test_the_api_wants_the_token(serve: Serve, assistant: Assistant, path: str) -> None:
+    client = httpx.Client(base_url=serve(create_app(assistant, auth_token="secret")))
+    refused = client.get(path)
+    assert (refused.status_code, refused.json()["reason"]) == (401, "NotAuthenticated")
+    assert client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert client.get(path, headers={"Authorization": "Bearer secret"}).status_code == 200
+    assert client.get(path, params={"token": "secret"}).status_code == 200
+
+
+def test_the_api_can_be_left_out(serve: Serve, assistant: Assistant) -> None:
+    client = httpx.Client(base_url=serve(create_app(assistant, enable_api=False)))
+    assert client.get("/conversations/anna/tracker").status_code == 404
+    assert say(client, "hello").status_code == 200
+
+
+def test_an_unknown_path_or_method_is_an_error_in_rasas_shape(client: httpx.Client) -> None:
+    missing, wrong = client.get("/nowhere"), client.get("/model/parse")
+    assert (missing.status_code, wrong.status_code) == (404, 405)
+    for answer in (missing.json(), wrong.json()):
+        assert set(answer) == {"version", "status", "message", "reason", "details", "help", "code"}
+
+
+def test_a_text_is_parsed_and_a_payload_is_read(client: httpx.Client) -> None:
+    parsed = client.post("/model/parse", json={"text": "hello there"}).json()
+    assert parsed["intent"] == {"name": "greet", "confidence": 1.0}
+    payload = client.post("/model/parse", json={"text": '/buy{"what": "tea"}'}).json()
+    assert (payload["intent"]["name"], payload["entities"][0]["value"]) == ("buy", "tea")
+
+
+def test_parsing_nothing_is_a_bad_request(client: httpx.Client) -> None:
+    assert client.post("/model/parse", json={}).json()["reason"] == "BadRequest"
+    assert client.post("/model/parse", json={"text": 5}).status_code == 400
+
+
+def test_a_conversation_is_found_by_bare_sender_and_by_channel(client: httpx.Client) -> None:
+    say(client, "hello")
+    bare = client.get("/conversations/anna/tracker").json()
+    assert bare == client.get("/conversations/rest:anna/tracker").json()
+    assert bare["latest_message"]["text"] == "hello"
+    assert [event["event"] for event in bare["events"]][-3:] == ["action", "bot", "action"]
+
+
+def test_a_bare_sender_may_contain_a_colon_or_a_slash(client: httpx.Client) -> None:
+    for sender in ("shop:7", "shop/7"):
+        say(client, "hello", sender)
+        assert client.get(f"/conversations/{sender}/tracker").json()["latest_message"]["text"] == "hello"
+
+
+def test_a_conversation_is_told_as_it_was_at_a_time(client: httpx.Client) -> None:
+    say(client, "hello")
+    then = client.get("/conversations/anna/tracker").json()["latest_event_time"]
+    say(client, "hours")
+    state = client.get("/conversations/anna/tracker", params={"until": then}).json()
+    assert state["latest_message"]["text"] == "hello"
+    assert client.get("/conversations/anna/tracker", params={"until": "soon"}).status_code == 400
+
+
+def test_include_events_is_read_in_any_case_and_checked(client: httpx.Client) -> None:
+    say(client, "hello")
+    assert client.get("/conversations/anna/tracker", params={"include_events": "none"}).json()["events"] is None
+    assert client.get("/conversations/anna/tracker", params={"include_events": "some"}).status_code == 400
+
+
+def test_only_named_origins_may_call_from_a_browser(serve: Serve, make: Make) -> None:
+    asked = {"Origin": "https://bank.example", "Access-Control-Request-Method": "POST"}
+    closed = httpx.Client(base_url=serve(create_app(make())))
+    opened = httpx.Client(base_url=serve(create_app(make(), cors=["https://bank.example"])))
+    path = "/webhooks/webchat/webhook"
+    assert "access-control-allow-origin" not in closed.options(path, headers=asked).headers
+    assert opened.options(path, headers=asked).headers["access-control-allow-origin"] == "https://bank.example"
+    refused = opened.post(path, content="{", headers={"Origin": "https://bank.example"})
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (400, "https://bank.example")
+
+
+class _BrokenStore(MemoryStore):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    async def load(self, conversation_id: str, domain: Any) -> Any:
+        raise self.error
+
+
+def test_an_unexpected_error_tells_neither_caller_nor_log_what_was_said(
+    serve: Serve, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = _BrokenStore(ValueError("cannot read 'my code is 4711'"))
+    client = httpx.Client(base_url=serve(create_app(make(store))))
+    with caplog.at_level(logging.ERROR):
+        answer = say(client, "my code is 4711")
+    assert (answer.status_code, answer.json()["reason"]) == (500, "ConversationError")
+    assert "conversation rest:anna" in caplog.text
+    assert "test_app.py" in caplog.text
+    assert "4711" not in caplog.text + answer.text
+
+
+def test_a_store_out_of_reach_asks_to_come_again(serve: Serve, make: Make) -> None:
+    client = httpx.Client(base_url=serve(create_app(make(_BrokenStore(StoreUnavailable("redis is away"))))))
+    answer = say(client, "hello")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+def test_a_message_that_failed_is_answered_when_it_comes_again(serve: Serve, make: Make) -> None:
+    store = _BrokenStore(StoreUnavailable("redis is away"))
+    assistant = make(store)
+    client = httpx.Client(base_url=serve(create_app(assistant)))
+    assert say(client, "hello", message_id="m1").status_code == 503
+    assistant.store = MemoryStore()
+    assert say(client, "hello", message_id="m1").json() == [{"recipient_id": "anna", "text": "Hello from the shop."}]
+
+
+def test_a_port_in_use_is_one_clear_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port} is in use.*--port {port + 1}"):
+            listen("127.0.0.1", port)
+
+
+def test_an_address_that_is_not_ours_is_one_clear_error() -> None:
+    with pytest.raises(ConfigError, match=r"cannot listen on '203\.0\.113\.1'"):
+        listen("203.0.113.1", 5005)
+
+
+def test_an_unknown_channel_or_option_suggests_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'webchat'"):
+        open_channels({"webchatt": {}})
+    with pytest.raises(ConfigError, match="Did you mean 'title'"):
+        open_channels({"webchat": {"titel": "Bank"}})
+
+
+SERVER = """
+import sys
+sys.path.insert(0, "tests")
+from conftest import make_assistant
+from bot.app import serve
+serve(make_assistant(), port=0, auth_token="t")
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_says_where_it_is_and_stops_without_a_word(how: signal.Signals) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", SERVER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = process.stdout.readline()
+        assert line.startswith("Frontdesk is ready at http://localhost:")
+        assert httpx.get(line.split()[-1] + "/health").status_code == 200
+        process.send_signal(how)
+        assert (process.wait(10), process.stdout.read(), process.stderr.read()) == (0, "", "")
