@@ -36,6 +36,7 @@ SHOP = {
     ),
     "buy": ("!buy", BotMessage(text="It is ordered.")),
     "nlu_fallback": ("", BotMessage(text="Please say that in other words.")),
+    "terms": ("terms", BotMessage(text="\n".join(f"Paragraph {number} of our terms." for number in range(1, 81)))),
     "links": (
         "links",
         BotMessage(
@@ -82,9 +83,9 @@ def assistant() -> Assistant:
 
 
 @contextlib.contextmanager
-def serving(app: Any) -> Iterator[str]:
+def serving(app: Any, port: int = 0) -> Iterator[str]:
     """The application behind a real socket; yields its address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, access_log=False, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, access_log=False, log_level="critical"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -97,6 +98,15 @@ def serving(app: Any) -> Iterator[str]:
         thread.join(10)
 
 
+Running = Callable[..., contextlib.AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def running() -> Running:
+    """`with running(app, port) as address`: for a server that a test stops itself."""
+    return serving
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[[Any], str]]:
     """`serve(app)` → its address; stopped at the end of the test."""
@@ -104,7 +114,7 @@ def serve() -> Iterator[Callable[[Any], str]]:
         yield lambda app: stack.enter_context(serving(app))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Callable[..., Assistant]:
     """`make(store)` → the shop's bot on that store."""
     return make_assistant

@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,15 +45,24 @@ PAGE_HEADERS = {
 class Webchat:
     """What a visitor sees first is configured here.
 
-    `title` stands in the head of the chat. `suggestions` are messages to begin with, by language, as in
-    `{"en": ["What is my balance?"]}`.
+    `title` stands in the head of the chat, `welcome` is one line about what the bot can do, `suggestions`
+    are messages to begin with. Each is one for all, or given by language: `{"en": ["What is my balance?"]}`.
     """
 
     name = "webchat"
 
-    def __init__(self, *, title: str = "", suggestions: Mapping[str, Sequence[str]] | None = None) -> None:
-        self.title = title
-        self.suggestions = {language: list(texts) for language, texts in (suggestions or {}).items()}
+    def __init__(
+        self,
+        *,
+        title: str | Mapping[str, str] = "",
+        welcome: str | Mapping[str, str] = "",
+        suggestions: Sequence[str] | Mapping[str, Sequence[str]] = (),
+    ) -> None:
+        self.look = {
+            "title": _spoken("title", title, _is_line),
+            "welcome": _spoken("welcome", welcome, _is_line),
+            "suggestions": _spoken("suggestions", suggestions, _are_lines),
+        }
 
     def routes(self, assistant: Assistant) -> Sequence[Route]:
         return [
@@ -69,19 +78,39 @@ class Webchat:
         raise DeliveryError(f"webchat:{sender_id} can only be answered, not written to")
 
 
+def _spoken(option: str, value: Any, fits: Callable[[Any], bool]) -> Any:
+    by_language = isinstance(value, Mapping)
+    if not all(fits(one) for one in (value.values() if by_language else [value])):
+        wanted = "a list of texts" if fits is _are_lines else "a text"
+        raise ValueError(f"'{option}' must be {wanted}, or {wanted} for each language")
+    return dict(value) if by_language else value
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_lines(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_line, value))
+
+
 # ---- a turn ----
 
 
 async def receive(assistant: Assistant, request: Request) -> Response:
     """One turn: `{"session", "message", "message_id", "payload"?, "language"?}` → `{"messages": […]}`."""
-    message = read_message(request, await read_json(request))
+    message = read_message(request, await read_json(request), assistant.languages)
     request.scope["conversation_id"] = message.conversation_id
     replies = await assistant.handle(message)
     return answer_json({"messages": [write_message(reply) for reply in replies]})
 
 
-def read_message(request: Request, data: Mapping[str, Any]) -> UserMessage:
-    """A button's payload arrives as text: the assistant obeys it when it offered that button."""
+def read_message(request: Request, data: Mapping[str, Any], languages: Sequence[str] = ()) -> UserMessage:
+    """A button's payload arrives as text: the assistant obeys it when it offered that button.
+
+    A language that is not among the bot's `languages` is left aside.
+    """
+    language = text_of(data, "language")
     text, payload = text_of(data, "message"), text_of(data, "payload")
     metadata = object_of(data, "metadata")
     return UserMessage(
@@ -89,7 +118,7 @@ def read_message(request: Request, data: Mapping[str, Any]) -> UserMessage:
         sender_id=session_id(text_of(data, "session")),
         channel="webchat",
         message_id=message_id_of(request, data, uuid.uuid4().hex),
-        language=text_of(data, "language") or None,
+        language=language if language in languages else None,
         metadata={**metadata, "title": text} if payload else metadata,
     )
 
@@ -131,14 +160,8 @@ async def session(assistant: Assistant, channel: Webchat, request: Request) -> R
     events: list[Event] = []
     if tracker.event_count and not expired:
         events = await assistant.store.events(conversation_id, after=max(tracker.event_count - LONGEST_HISTORY, 0))
-    look = {
-        "title": channel.title,
-        "languages": list(assistant.languages),
-        "suggestions": channel.suggestions,
-        "expired": expired,
-        "messages": history(events),
-    }
-    return answer_json(look, headers={"Cache-Control": "no-store"})
+    shown = {"languages": assistant.languages, "expired": expired, "messages": history(events)}
+    return answer_json({**channel.look, **shown}, headers={"Cache-Control": "no-store"})
 
 
 def history(events: Sequence[Event]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@
       name: "Chat",
       disclosure: "Automated assistant",
       hello: "How can we help?",
-      welcome: "You are talking to an automated assistant. Ask in your own words.",
+      welcome: "Ask in your own words.",
       write: "Write a message…",
       label: "Your message",
       send: "Send",
@@ -24,7 +24,9 @@
       you: "You said:",
       bot: "Assistant:",
       typing: "The assistant is writing",
-      unreachable: "Cannot reach the assistant. Your message is kept; trying again…",
+      unreachable: "Cannot reach the assistant. Trying again…",
+      kept: "Cannot reach the assistant. Your message is kept and will be sent.",
+      unsent: "Not sent yet",
       refused: "Not sent.",
       tooLong: "Not sent: the message is too long.",
       image: "Picture from the assistant",
@@ -35,7 +37,7 @@
       name: "在线客服",
       disclosure: "自动助理",
       hello: "您好，请问需要什么帮助？",
-      welcome: "与您对话的是自动助理，请用自己的话提问。",
+      welcome: "请用自己的话提问。",
       write: "请输入消息…",
       label: "您的消息",
       send: "发送",
@@ -46,7 +48,9 @@
       you: "您说：",
       bot: "助理：",
       typing: "助理正在输入",
-      unreachable: "暂时无法连接助理。您的消息已保留，正在重试…",
+      unreachable: "暂时无法连接助理，正在重试…",
+      kept: "暂时无法连接助理。您的消息已保留，稍后会自动发送。",
+      unsent: "尚未发送",
       refused: "未发送。",
       tooLong: "未发送：消息太长。",
       image: "助理发来的图片",
@@ -62,6 +66,7 @@
   };
   const LONGEST_WAIT = 60_000; // Milliseconds until a silent server counts as out of reach.
   const LATEST_RETRY = 15_000;
+  const PATIENCE = 300; // Milliseconds before the assistant is seen to write: a quick answer needs no dots.
   const HOME = new URL(".", document.currentScript.src).href;
 
   // ---- building blocks ----
@@ -125,7 +130,13 @@
     return element("a", { href, target: "_blank", rel: "noopener noreferrer", className: look }, text);
   }
 
-  const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  // Until the time is over, or the browser is online again.
+  const wait = (milliseconds) => new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+    window.addEventListener("online", resolve, { once: true });
+  });
+
+  const clock = (time, language) => time.toLocaleTimeString(language, { hour: "numeric", minute: "2-digit" });
 
   // ---- what is kept in the browser; a browser that keeps nothing still chats ----
 
@@ -135,18 +146,19 @@
       this.unkept = {};
     }
     get(key) {
+      if (key in this.unkept) return this.unkept[key];
       try {
         return JSON.parse(localStorage.getItem(this.prefix + key));
       } catch {
-        return this.unkept[key] ?? null;
+        return null;
       }
     }
     set(key, value) {
-      this.unkept[key] = value;
       try {
         localStorage.setItem(this.prefix + key, JSON.stringify(value));
+        delete this.unkept[key];
       } catch {
-        // Storage is full or forbidden: `unkept` has it.
+        this.unkept[key] = value; // Storage is full or forbidden.
       }
     }
   }
@@ -158,6 +170,14 @@
     }
   }
 
+  // What one conversation has on this page: what waits for its answer, and where each message is shown.
+  class Talk {
+    queue = [];
+    turns = new Map();
+    answered = new Set();
+    delivering = false;
+  }
+
   // ---- the chat ----
 
   class FrontdeskChat extends HTMLElement {
@@ -165,8 +185,10 @@
       if (this.shadowRoot) return;
       this.server = (this.getAttribute("server") || new URL("..", HOME).href).replace(/\/+$/, "");
       this.memory = new Memory(this.server);
-      this.look = { title: "", languages: [], suggestions: {}, messages: [] };
-      this.queue = [];
+      this.look = { title: "", welcome: "", languages: [], suggestions: [] };
+      this.talk = new Talk();
+      this.tabs = new BroadcastChannel(`frontdesk:${this.server}`);
+      this.tabs.onmessage = (event) => this.hear(event.data);
       this.language = this.memory.get("language") || this.firstLanguage();
       this.build();
       this.translate();
@@ -180,6 +202,12 @@
 
     get words() {
       return WORDS[this.language];
+    }
+
+    // A setting is one for all, or given by language.
+    spoken(setting) {
+      if (typeof setting === "string" || Array.isArray(setting)) return setting;
+      return setting[this.language] ?? setting[this.look.languages[0]] ?? "";
     }
 
     // -- what is seen --
@@ -196,7 +224,7 @@
       this.log = element("div", { className: "log", role: "log", tabIndex: 0, "aria-live": "polite" });
       this.status = element("p", { className: "status", role: "alert", hidden: true });
       this.input = element("textarea", { id: "message", rows: 1, maxLength: 10_000, autocomplete: "off",
-        enterKeyHint: "send", oninput: () => this.written(), onkeydown: (event) => this.typed(event) });
+        enterKeyHint: "send", dir: "auto", oninput: () => this.written(), onkeydown: (event) => this.typed(event) });
       this.label = element("label", { className: "unseen", htmlFor: "message" });
       this.sendButton = element("button", { className: "send", disabled: true }, icon("send"));
       const form = element("form", { onsubmit: (event) => this.submit(event) }, this.label, this.input,
@@ -204,23 +232,28 @@
       const header = element("header", {}, element("div", { className: "who" }, this.title_, this.disclosure),
         this.switch, this.restartButton, this.closeButton);
       this.panel = element("section", { className: "panel", hidden: true,
-        onkeydown: (event) => event.key === "Escape" && this.close() }, header, this.log, this.status, form);
+        onkeydown: (event) => {
+          if (event.key === "Escape") this.close();
+        } }, header, this.log, this.status, form);
       this.launcher = element("button", { type: "button", className: "launcher", "aria-expanded": "false",
         onclick: () => (this.panel.hidden ? this.open(true) : this.close()) }, icon("chat"));
       this.typing = element("div", { className: "turn bot first" },
         element("div", { className: "bubble typing", role: "img" }, element("i"), element("i"), element("i")));
 
       const root = this.attachShadow({ mode: "open" });
-      // Unstyled, it would flash across the page.
+      // Unstyled, it would flash across the page. What is not visible cannot have the focus either.
       this.style.visibility = "hidden";
-      const sheet = element("link", { rel: "stylesheet", href: HOME + "widget.css",
-        onload: () => (this.style.visibility = ""), onerror: () => (this.style.visibility = "") });
+      const appear = () => {
+        this.style.visibility = "";
+        if (this.hasAttribute("page")) this.input.focus();
+      };
+      const sheet = element("link", { rel: "stylesheet", href: HOME + "widget.css", onload: appear, onerror: appear });
       root.append(sheet, this.panel, this.launcher);
     }
 
     translate() {
       const words = this.words;
-      const name = this.getAttribute("title-text") || this.look.title || words.name;
+      const name = this.getAttribute("title-text") || this.spoken(this.look.title) || words.name;
       this.title_.textContent = name;
       this.disclosure.textContent = words.disclosure;
       this.panel.setAttribute("aria-label", name);
@@ -237,11 +270,11 @@
       this.label.textContent = words.label;
       this.input.placeholder = words.write;
       this.typing.firstChild.setAttribute("aria-label", words.typing);
-      if (!this.status.hidden) this.status.textContent = words.unreachable;
-      const choices = (this.look.suggestions[this.language] || []).map((text) =>
-        element("button", { type: "button", className: "choice", onclick: () => this.say(text) }, text));
-      this.welcome.replaceChildren(element("strong", {}, words.hello), words.welcome,
-        ...(choices.length ? [element("div", { className: "choices" }, ...choices)] : []));
+      if (!this.status.hidden) this.complain();
+      const suggestions = [...this.spoken(this.look.suggestions)];
+      this.welcome.replaceChildren(icon("chat"), element("h2", {}, words.hello),
+        element("p", {}, this.spoken(this.look.welcome) || words.welcome),
+        this.choices(suggestions.map((title) => ({ title }))));
       if (this.hasAttribute("page")) {
         document.title = name;
         document.documentElement.lang = this.panel.lang;
@@ -260,7 +293,7 @@
       this.memory.set("open", true);
       this.translate();
       if (!this.loaded) this.load();
-      if (focus || this.hasAttribute("page")) this.input.focus();
+      if (focus) this.input.focus();
       this.toEnd();
     }
 
@@ -273,8 +306,10 @@
       this.launcher.focus();
     }
 
+    // Down to what was said last, but no further than lets an answer be read from its beginning.
     toEnd() {
-      this.log.scrollTop = this.log.scrollHeight;
+      const beginning = this.answer?.isConnected ? this.answer.offsetTop - 72 : Infinity;
+      this.log.scrollTop = Math.min(this.log.scrollHeight, beginning);
     }
 
     show(message) {
@@ -286,24 +321,54 @@
       this.lastFrom = message.from;
       turn.append(element("span", { className: "unseen" }, user ? this.words.you : this.words.bot));
       if (message.text) turn.append(this.bubble(message));
-      if (message.image && webAddress(message.image)) {
-        turn.append(element("img", { className: "picture", src: webAddress(message.image), alt: this.words.image,
-          onload: () => this.toEnd() }));
-      }
+      if (message.image && webAddress(message.image)) turn.append(this.picture(webAddress(message.image)));
       if (typeof message.attachment === "string") {
         turn.append(element("div", { className: "bubble" }, outward(message.attachment, this.words.attachment)));
       }
       if (message.buttons?.length) turn.append(this.choices(message.buttons));
-      const clock = time.toLocaleTimeString(this.panel.lang, { hour: "numeric", minute: "2-digit" });
-      turn.append(element("time", { dateTime: time.toISOString() }, clock));
+      turn.append(element("time", { dateTime: time.toISOString() }, clock(time, this.panel.lang)));
       // Of messages that belong together, the last says when.
       const previous = this.latest;
       if (previous?.isConnected && !turn.classList.contains("first")) previous.querySelector("time")?.remove();
       this.latest = turn;
+      this.welcome.remove();
+      this.restartButton.hidden = false;
       this.log.append(turn);
+      if (this.typing.isConnected) this.log.append(this.typing);
+      if (user) this.answer = null;
+      else this.answer ??= turn;
       for (const part of user ? [] : message.elements || []) this.show({ ...asMessage(part), from: "bot", time: message.time });
       this.toEnd();
       return turn;
+    }
+
+    // What the customer said; what was asked before cannot be pressed any more: a question is answered once.
+    showSaid(id, message) {
+      for (const button of this.log.querySelectorAll("button.choice")) button.disabled = true;
+      const turn = this.show({ ...message, from: "user" });
+      this.talk.turns.set(id, turn);
+      return turn;
+    }
+
+    showAnswer(id, messages) {
+      if (this.talk.answered.has(id)) return;
+      this.talk.answered.add(id);
+      this.answer = null;
+      for (const message of messages) this.show({ ...message, from: "bot" });
+    }
+
+    showWelcome() {
+      this.log.replaceChildren(this.welcome);
+      this.restartButton.hidden = true;
+      this.status.hidden = true;
+      this.lastFrom = this.day = this.answer = null;
+    }
+
+    picture(address) {
+      const image = element("img", { className: "picture", src: address, alt: this.words.image,
+        onload: () => this.toEnd() });
+      image.onerror = () => image.replaceWith(element("div", { className: "bubble" }, outward(address, image.alt)));
+      return image;
     }
 
     showDay(time) {
@@ -334,19 +399,17 @@
           row.append(outward(url, title, "choice"));
           continue;
         }
-        const button = element("button", { type: "button", className: "choice" }, title);
+        const button = element("button", { type: "button", className: "choice", dir: "auto" }, title);
         button.onclick = () => {
           button.classList.add("chosen");
+          // A finger wants no keyboard on the screen; who typed Tab to come here goes on typing.
+          const typing = button.matches(":focus-visible");
           this.say(title, payload);
+          if (typing) this.input.focus();
         };
         row.append(button);
       }
       return row;
-    }
-
-    // A question is answered once: what was asked before the latest message cannot be pressed any more.
-    useUpChoices() {
-      for (const button of this.log.querySelectorAll("button.choice")) button.disabled = true;
     }
 
     // -- what is said --
@@ -359,7 +422,8 @@
 
     typed(event) {
       // Enter that chooses a Chinese character does not send.
-      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) this.submit(event);
+      const composing = event.isComposing || event.keyCode === 229; // Safari says it by the code.
+      if (event.key === "Enter" && !event.shiftKey && !composing) this.submit(event);
     }
 
     submit(event) {
@@ -373,51 +437,84 @@
     }
 
     say(text, payload) {
-      this.useUpChoices();
-      this.welcome.remove();
-      const message = { session: this.session(), message: text, message_id: randomId(), language: this.language };
+      const message = { session: this.session(), message: text.toWellFormed?.() ?? text, message_id: randomId() };
       if (payload) message.payload = payload;
-      this.keep([...this.queue, message]);
-      const turn = this.show({ from: "user", text });
-      turn.classList.add("waiting");
-      this.turns.set(message.message_id, turn);
+      if (this.look.languages.includes(this.language)) message.language = this.language;
+      this.keep([...this.kept(), message]);
+      this.enqueue(message);
+      this.tabs.postMessage({ session: message.session, id: message.message_id, said: { text } });
+      if (!this.status.hidden) this.complain();
       this.deliver();
     }
 
+    enqueue(message) {
+      this.showSaid(message.message_id, { text: message.message }).classList.add("waiting");
+      this.talk.queue.push(message);
+    }
+
     // What is not answered yet is kept, so that a reload sends it again, under the same id.
-    keep(queue) {
-      this.queue = queue;
-      this.memory.set("unanswered", queue);
+    keep(messages) {
+      this.memory.set("unanswered", messages);
+    }
+
+    kept() {
+      const session = this.session();
+      return (this.memory.get("unanswered") || []).filter((message) => message.session === session);
     }
 
     async deliver() {
-      if (this.delivering || !this.ready) return;
-      this.delivering = true;
-      while (this.queue.length) {
-        const message = this.queue[0];
-        this.log.append(this.typing);
-        this.toEnd();
-        const outcome = await this.sendUntilAnswered(message);
-        this.typing.remove();
-        if (message !== this.queue[0]) continue; // A new conversation has begun meanwhile.
-        this.keep(this.queue.slice(1));
-        const turn = this.turns.get(message.message_id);
-        turn?.classList.remove("waiting");
-        if (outcome instanceof Refused) this.refuse(turn, outcome);
-        else for (const reply of outcome.messages) this.show({ ...reply, from: "bot" });
+      const talk = this.talk;
+      if (talk.delivering || !this.ready) return;
+      talk.delivering = true;
+      while (talk.queue.length) {
+        const message = talk.queue[0];
+        const outcome = await this.persist(() => this.send(message), () => talk === this.talk);
+        if (talk !== this.talk) return; // A new conversation has begun meanwhile.
+        talk.queue.shift();
+        this.keep(this.kept().filter((one) => one.message_id !== message.message_id));
+        this.settleTurn(talk.turns.get(message.message_id));
+        if (outcome instanceof Refused) this.refuse(talk.turns.get(message.message_id), outcome);
+        else {
+          this.showAnswer(message.message_id, outcome.messages);
+          this.tabs.postMessage({ session: message.session, id: message.message_id, answer: outcome.messages });
+        }
       }
-      this.delivering = false;
+      talk.delivering = false;
+    }
+
+    // The turn is answered: it says when it was sent.
+    settleTurn(turn) {
+      turn.classList.remove("waiting");
+      const time = turn.querySelector("time");
+      if (time) time.textContent = clock(new Date(time.dateTime), this.panel.lang);
     }
 
     refuse(turn, refused) {
       const text = refused.status === 413 ? this.words.tooLong : this.words.refused;
-      turn?.append(element("p", { className: "problem", role: "alert" }, text));
+      turn.append(element("p", { className: "problem", role: "alert" }, text));
+      this.toEnd();
     }
 
-    async sendUntilAnswered(message) {
-      return this.persist(() => this.call("/webhooks/webchat/webhook", {
-        method: "POST", body: JSON.stringify(message), headers: { "Content-Type": "application/json" } }),
-      () => message === this.queue[0]);
+    async send(message) {
+      const writing = setTimeout(() => {
+        this.log.append(this.typing);
+        this.toEnd();
+      }, PATIENCE);
+      try {
+        return await this.call("/webhooks/webchat/webhook", {
+          method: "POST", body: JSON.stringify(message), headers: { "Content-Type": "application/json" } });
+      } finally {
+        clearTimeout(writing);
+        this.typing.remove();
+      }
+    }
+
+    // What was said or answered in another tab of the same conversation.
+    hear({ session, id, said, answer, restarted }) {
+      if (!this.ready || session !== this.talk.session) return;
+      if (restarted) this.begin();
+      else if (said && !this.talk.turns.has(id)) this.showSaid(id, said);
+      else if (answer && !this.talk.queue.some((message) => message.message_id === id)) this.showAnswer(id, answer);
     }
 
     // Try until the server answers; its refusal is an answer, too.
@@ -425,19 +522,28 @@
       for (let delay = 1000; stillWanted(); delay = Math.min(delay * 2, LATEST_RETRY)) {
         try {
           const answer = await attempt();
-          this.status.hidden = true;
+          if (stillWanted()) this.status.hidden = true;
           return answer;
         } catch (error) {
+          if (!stillWanted()) return null;
           if (error instanceof Refused) {
             this.status.hidden = true;
             return error;
           }
-          this.status.textContent = this.words.unreachable;
-          this.status.hidden = false;
+          this.complain();
           await wait(delay);
         }
       }
       return null;
+    }
+
+    complain() {
+      this.status.textContent = this.talk.queue.length ? this.words.kept : this.words.unreachable;
+      this.status.hidden = false;
+      for (const { message_id } of this.talk.queue) {
+        this.talk.turns.get(message_id).querySelector("time")?.replaceChildren(this.words.unsent);
+      }
+      this.toEnd();
     }
 
     async call(path, options) {
@@ -462,62 +568,60 @@
     // What is written before the server has told what was said earlier waits for it.
     async load() {
       this.loaded = true;
-      this.turns = new Map();
-      this.log.replaceChildren(this.welcome);
-      const session = this.session();
-      const answer = await this.persist(() =>
-        this.call("/webchat/session", { headers: { Authorization: `Bearer ${session}` } }));
+      this.begin();
+      const talk = this.talk;
+      const answer = await this.persist(
+        () => this.call("/webchat/session", { headers: { Authorization: `Bearer ${talk.session}` } }));
       this.ready = true;
       if (!(answer instanceof Refused)) this.settle(answer);
-      if (session !== this.memory.get("session")) this.deliver();
+      if (talk !== this.talk) this.deliver();
       else if (answer instanceof Refused || answer.expired) this.startAfresh();
       else this.restore(answer.messages);
     }
 
-    settle(look) {
-      this.look = look;
-      const spoken = look.languages.filter((language) => language in WORDS);
+    settle({ title, welcome, languages, suggestions }) {
+      this.look = { title, welcome, languages, suggestions };
+      const spoken = languages.filter((language) => language in WORDS);
       if (spoken.length && !spoken.includes(this.language)) this.language = spoken[0];
       this.translate();
     }
 
     startAfresh() {
-      const written = this.queue;
+      const written = this.talk.queue;
       this.forget();
-      for (const { message, payload } of written) this.say(message, payload);
+      for (const { message } of written) this.say(message);
     }
 
     restore(messages) {
       const said = new Set(messages.map((message) => message.id));
-      const kept = [...(this.memory.get("unanswered") || []), ...this.queue];
-      const unanswered = new Map(kept.map((message) => [message.message_id, message]));
-      for (const id of said) unanswered.delete(id);
-      this.log.replaceChildren(...(messages.length || unanswered.size ? [] : [this.welcome]));
-      this.lastFrom = this.day = null;
+      const unanswered = this.kept().filter((message) => !said.has(message.message_id));
+      this.begin();
+      this.keep(unanswered);
       for (const message of messages) {
-        if (message.from === "user") this.useUpChoices();
-        this.show(message);
+        if (message.from === "user") this.showSaid(message.id, message);
+        else this.show(message);
       }
-      for (const [id, message] of unanswered) {
-        this.useUpChoices();
-        const turn = this.show({ from: "user", text: message.message });
-        turn.classList.add("waiting");
-        this.turns.set(id, turn);
-      }
-      this.keep([...unanswered.values()]);
+      this.talk.answered = said;
+      for (const message of unanswered) this.enqueue(message);
       this.deliver();
+    }
+
+    begin() {
+      this.talk = new Talk();
+      this.talk.session = this.session();
+      this.showWelcome();
     }
 
     forget() {
       this.memory.set("session", null);
       this.keep([]);
-      this.lastFrom = this.day = null;
-      this.turns = new Map();
-      this.log.replaceChildren(this.welcome);
+      this.begin();
     }
 
     restart() {
+      const { session } = this.talk;
       this.forget();
+      this.tabs.postMessage({ session, restarted: true });
       this.input.focus();
     }
   }
@@ -527,5 +631,5 @@
     return { text, image: part.image_url, buttons: part.buttons };
   }
 
-  customElements.define("frontdesk-chat", FrontdeskChat);
+  if (!customElements.get("frontdesk-chat")) customElements.define("frontdesk-chat", FrontdeskChat);
 })();

@@ -19,10 +19,9 @@ WEBHOOK = "/webhooks/rest/webhook"
 
 
 @pytest.fixture(scope="module")
-def shared(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+def shared(running: Callable[..., Any], make: Callable[..., Assistant]) -> Iterator[httpx.Client]:
     """One server for the tests that throw many inputs at it."""
-    conftest = request.config.pluginmanager.get_plugin(str(request.config.rootpath / "tests" / "conftest.py"))
-    with conftest.serving(create_app(conftest.make_assistant())) as address, httpx.Client(base_url=address) as client:
+    with running(create_app(make())) as address, httpx.Client(base_url=address) as client:
         yield client
 
 
