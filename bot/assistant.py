@@ -90,7 +90,7 @@ class Assistant:
     async def _take_turn(self, tracker: Tracker, message: UserMessage) -> None:
         if self._session_is_over(tracker):
             await self._start_session(tracker)
-        uttered = await self._understand(tracker, message)
+        uttered = await self.hear(message, tracker)
         tracker.apply(uttered)
         tracker.idempotency_key = f"{message.conversation_id}/{message.message_id}/0"
         tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
@@ -99,7 +99,8 @@ class Assistant:
 
     # ---- understand ----
 
-    async def _understand(self, tracker: Tracker, message: UserMessage) -> UserUttered:
+    async def hear(self, message: UserMessage, tracker: Tracker) -> UserUttered:
+        """What the message means in this conversation."""
         text = _clean(message.payload or message.text)
         parse = None
         if message.payload or self._typed_payloads or _was_offered(text, tracker):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot import __version__
 from bot.errors import FrontdeskError, ProjectErrors
+
+if TYPE_CHECKING:
+    from bot.assistant import Assistant
+    from bot.project import Project
 
 app = typer.Typer(
     name="frontdesk",
@@ -26,7 +29,7 @@ app = typer.Typer(
 
 ProjectOption = Annotated[
     Path,
-    typer.Option("--project", "-p", help="The project's folder: the one that holds config.yml.", show_default="here"),
+    typer.Option("--project", help="The project's folder: the one that holds config.yml.", show_default="here"),
 ]
 ModelOption = Annotated[
     Path | None,
@@ -94,9 +97,8 @@ def train(
 ) -> None:
     """Train a model on the project's data. Does nothing when the data have not changed."""
     from bot import training
-    from bot.project import load_project
 
-    loaded = load_project(project)
+    loaded = _load(project)
     known = training.find_model(loaded)
     if known and not force:
         print(f"Nothing has changed: the model is {known}")
@@ -110,7 +112,7 @@ def run(
     project: ProjectOption = Path("."),
     model: ModelOption = None,
     interface: Annotated[str, typer.Option("--interface", "-i", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 5005,
+    port: Annotated[int, typer.Option("--port", "-p", help="The port to listen on.", min=0, max=65535)] = 5005,
     auth_token: Annotated[
         str | None, typer.Option(help="What API callers must send as `Authorization: Bearer …`.")
     ] = None,
@@ -122,10 +124,22 @@ def run(
     """Serve the bot: web chat on `/`, REST on `/webhooks/rest/webhook`. Trains first when there is no model."""
     if what:
         raise FrontdeskError(f"'frontdesk run {what}' is not known; leave '{what}' out")
-    from bot.app import serve
+    from bot.app import open_channels, serve
+    from bot.training import find_model
 
-    assistant = _assistant(project, model)
-    serve(assistant, host=interface, port=port, auth_token=auth_token, cors=cors or (), enable_api=enable_api)
+    loaded = _load(project)
+    channels = open_channels({channel.name: channel.options for channel in loaded.config.channels})
+    assistant = _assistant(loaded, model)
+    serve(
+        assistant,
+        channels,
+        host=interface,
+        port=port,
+        auth_token=auth_token,
+        cors=cors or (),
+        enable_api=enable_api,
+        model_file=str(model or find_model(loaded) or ""),
+    )
 
 
 @app.command()
@@ -137,7 +151,7 @@ def shell(
     """Talk to the bot here. `/stop` ends it; a typed `/intent{"entity": "value"}` is obeyed."""
     from bot.shell import parse_texts, talk
 
-    assistant = _assistant(project, model, in_memory=True)
+    assistant = _assistant(_load(project), model, in_memory=True)
     asyncio.run(parse_texts(assistant, sys.stdin) if what == "nlu" else talk(assistant, sys.stdin))
 
 
@@ -150,12 +164,12 @@ def parse(
     """Show what is understood of a text, as JSON."""
     from bot.shell import parse_once
 
-    assistant = _assistant(project, model, in_memory=True)
+    assistant = _assistant(_load(project), model, in_memory=True)
     asyncio.run(parse_once(assistant, text))
 
 
-@app.command()
-def test(
+@app.command("test")
+def run_tests(
     what: Annotated[str, typer.Argument(help="`nlu` or `core` for one half only.", show_default=False)] = "",
     project: ProjectOption = Path("."),
     model: ModelOption = None,
@@ -166,10 +180,9 @@ def test(
     `conversations:` that give what is said and what must come back. Exit code 1 when one fails.
     """
     from bot.evaluation import evaluate, print_report
-    from bot.project import load_project
 
-    loaded = load_project(project)
-    report = asyncio.run(evaluate(loaded, _assistant(project, model, in_memory=True), what or None))
+    loaded = _load(project)
+    report = asyncio.run(evaluate(loaded, _assistant(loaded, model, in_memory=True), what or None))
     print_report(report)
     if report.failed:
         raise typer.Exit(1)
@@ -191,30 +204,38 @@ def validate(project: ProjectOption = Path(".")) -> None:
     print(f"No mistakes found ({len(findings)} warning(s)).")
 
 
-def _assistant(folder: Path, model: Path | None, *, in_memory: bool = False) -> Any:
-    """The project's assistant; trains first when no model was named and none fits the data."""
-    from bot import training
+def _load(folder: Path) -> Project:
+    """The project; what is doubtful about its files is said on stderr."""
     from bot.project import load_project
-    from bot.stores.memory import MemoryStore
 
     project = load_project(folder)
+    for warning in project.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return project
+
+
+def _assistant(project: Project, model: Path | None, *, in_memory: bool = False) -> Assistant:
+    """The project's assistant; trains first when no model was named and none fits the data."""
+    from bot import training
+    from bot.stores.memory import MemoryStore
+
     if model is None and training.find_model(project) is None:
-        print("There is no model for the present data yet: training.")
+        print("There is no model for the present data yet: training.", file=sys.stderr)
         _train(project)
     return training.load_assistant(project, model=model, store=MemoryStore() if in_memory else None)
 
 
-def _train(project: Any) -> Path:
-    """Train with a progress bar; the seconds it took stand at its end."""
+def _train(project: Project) -> Path:
+    """Train with a progress bar on stderr; the seconds it took stand at its end."""
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from bot.training import train
 
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns) as bar:
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("training", total=1.0)
-        report: Callable[[str, float], None] = lambda what, done: bar.update(task, description=what, completed=done)  # noqa: E731
-        return train(project, report)
+        return train(project, lambda what, done: bar.update(task, description=what, completed=done))
 
 
 if __name__ == "__main__":

@@ -57,13 +57,19 @@ class ActionResult:
 
 
 def load_actions(
-    root: Path, modules: Sequence[str | Path] = (), context: Mapping[str, Any] | None = None
+    root: Path,
+    modules: Sequence[str | Path] = (),
+    context: Mapping[str, Any] | None = None,
+    *,
+    own: bool = True,
+    source: Source | None = None,
 ) -> dict[str, Any]:
     """The actions by name: those of `modules`, then the project's own (actions.py or actions/ in `root`).
 
     A module is the name of a file in our actions/ folder (`banking`), a module of the project
     (`lib.refunds`) or a path. A class that comes later replaces one of the same name from an earlier
-    module. `context` fills the constructors' keywords by name. A file that cannot be imported is a
+    module; without `own` the project's are left out. `context` fills the constructors' keywords by name;
+    `source` is where `modules` are written. A file that cannot be imported is a
     `ConfigError` with its line.
     """
     root = root.resolve()
@@ -72,8 +78,8 @@ def load_actions(
     loaded: list[ModuleType] = []
     try:
         for module in modules:
-            loaded += _load_named(module, root)
-        loaded += _load_own(root)
+            loaded += _load_named(module, root, source)
+        loaded += _load_own(root) if own else []
     finally:
         _projects[root] = [name for name in set(sys.modules) - before if _is_in(sys.modules.get(name), root)]
     actions: dict[str, Any] = {}
@@ -105,11 +111,11 @@ def _forget_other_project(root: Path) -> None:
     importlib.invalidate_caches()
 
 
-def _load_named(module: str | Path, root: Path) -> list[ModuleType]:
+def _load_named(module: str | Path, root: Path, source: Source | None) -> list[ModuleType]:
     if isinstance(module, Path):
         path = root / module
         if not path.exists():
-            raise ConfigError(f"there is no file or folder {path} with actions")
+            raise ConfigError(f"there is no file or folder {path} with actions", source)
         return _load_path(path.stem, path, root)
     if module in known_names("action"):
         return [_import(f"{FOLDERS['action']}.{module}", root)]
@@ -120,7 +126,7 @@ def _load_named(module: str | Path, root: Path) -> list[ModuleType]:
     except ImportError:
         found = None
     if found is None:
-        raise UnknownName("module with actions", module, known_names("action"))
+        raise UnknownName("module with actions", module, known_names("action"), source)
     return [_import(module, root)]
 
 

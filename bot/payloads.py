@@ -38,7 +38,9 @@ def read_payload(payload: str, domain: Domain) -> Parse | None:
     intent = Intent(name.split("/")[0], min(max(confidence, 0.0), 1.0))
     parse = Parse(text=payload, intent=intent, intent_ranking=[intent], entities=entities)
     if "/" in name:
-        chosen: dict[str, Any] = {"response": {"intent_response_key": name, "utter_action": f"utter_{name}", "confidence": 1.0}}
+        chosen: dict[str, Any] = {
+            "response": {"intent_response_key": name, "utter_action": f"utter_{name}", "confidence": 1.0}
+        }
         base = name.split("/")[0]
         parse.response_selector = {"all_retrieval_intents": [base], base: chosen}
     return parse

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import bot.domains
 from bot.errors import ConfigError, UnknownName
+from bot.project import packs_folder
 
 CONFIG = """\
 # Every other key has its default.
@@ -22,7 +22,7 @@ actions: [llm, {pack}]
 
 def create_project(path: Path, pack: str) -> list[Path]:
     """Copy the packs `common` and `pack` into a new folder, with a config.yml. Returns the files made."""
-    packs = Path(next(iter(bot.domains.__path__)))
+    packs = packs_folder()
     known = sorted(folder.name for folder in packs.iterdir() if (folder / "domain.yml").is_file())
     if pack not in known or pack == "common":
         raise UnknownName("pack", pack, [name for name in known if name != "common"])

@@ -7,6 +7,7 @@ on, and the SHA-256 of each of its files. The same data and seed give the same b
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import shutil
 import tempfile
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+DATABASE = "frontdesk.db"
 Progress = Callable[[str, float], None]
 """Told what is being done, and how far along (0…1) it is."""
 
@@ -71,13 +73,11 @@ def train(project: Project, progress: Progress | None = None) -> Path:
         folder.mkdir()
         # Dialogue first: a contradiction between rules is found before minutes of learning are spent.
         report("dialogue", 0.0)
-        for number, (config, policy) in enumerate(_policies(project)):
+        for number, (config, policy) in enumerate(learn_dialogues(project)):
             if isinstance(policy, TrainablePolicy):
-                policy.train(project.stories, project.rules, project.domain)
-                place = _subfolder(folder, "policies", number, config.name)
-                policy.save(place)
+                policy.save(_subfolder(folder, "policies", number, config.name))
         report("understanding", 0.1)
-        pipeline = _pipeline(project)
+        pipeline = untrained_pipeline(project)
         pipeline.train(project.data, lambda what, done: report(what, 0.1 + 0.7 * done))
         (folder / "nlu").mkdir()
         pipeline.save(folder / "nlu")
@@ -85,7 +85,7 @@ def train(project: Project, progress: Progress | None = None) -> Path:
             report("documents", 0.85)
             from bot.knowledge.index import Index
 
-            index = Index.build(project.knowledge, languages=project.config.languages, seed=project.config.seed)
+            index = Index.build(project.knowledge, languages=project.config.languages, encode=_encoder(pipeline))
             (folder / "knowledge").mkdir()
             index.save(folder / "knowledge")
         _write_manifest(folder, project)
@@ -108,7 +108,7 @@ def load_model(project: Project, folder: Path | None = None) -> Model:
             f"the model '{place}' was trained on other data than this project's (another domain, other examples "
             f"or another configuration). Run: frontdesk train"
         )
-    pipeline = _pipeline(project)
+    pipeline = untrained_pipeline(project)
     pipeline.load(place / "nlu")
     policies = []
     for number, (config, policy) in enumerate(_policies(project)):
@@ -119,26 +119,18 @@ def load_model(project: Project, folder: Path | None = None) -> Model:
     if (place / "knowledge").is_dir():
         from bot.knowledge.index import Index
 
-        knowledge = Index.load(place / "knowledge")
+        knowledge = Index.load(place / "knowledge", encode=_encoder(pipeline))
     return Model(place, pipeline, policies, knowledge)
 
 
 def load_assistant(project: Project, *, model: Path | None = None, store: Store | None = None) -> Assistant:
     """Everything put together: the model, the project's actions, the store of its configuration."""
     loaded = load_model(project, model)
-    context: Mapping[str, Any] = {
-        "knowledge": loaded.knowledge,
-        "llm": _llm(project),
-        "languages": project.config.languages,
-        "root": project.root,
-        **_llm_settings(project),
-    }
-    actions = Actions(project.domain, _custom_actions(project, context), _remote_actions(project))
     return Assistant(
         project.domain,
         Understanding(loaded.pipeline),
         loaded.policies,
-        actions,
+        Actions(project.domain, open_actions(project, loaded.knowledge), _remote_actions(project)),
         store or open_store(project),
         languages=project.config.languages,
         typed_payloads=project.config.typed_payloads,
@@ -146,15 +138,55 @@ def load_assistant(project: Project, *, model: Path | None = None, store: Store 
 
 
 def open_store(project: Project) -> Store:
-    """The store that the configuration names."""
+    """The store that the configuration names; a relative path in its options starts at the project's folder."""
     config = project.config.store
-    store: Store = construct(load_class("store", config.name, config.source), config.options, config.source)
+    options = dict(config.options)
+    cls = load_class("store", config.name, config.source)
+    if "path" in inspect.signature(cls).parameters:
+        options["path"] = project.root / options.get("path", DATABASE)
+    store: Store = construct(cls, options, config.source)
     return store
 
 
-def _pipeline(project: Project) -> Pipeline:
+def open_actions(project: Project, knowledge: Index | None = None) -> dict[str, Any]:
+    """The custom actions that run in this process, by name.
+
+    Where an action server is configured, the project's own actions/ is its business, and not loaded.
+    """
+    from bot.custom_actions import load_actions
+
+    config = project.config
+    context: Mapping[str, Any] = {
+        "knowledge": knowledge,
+        "llm": _llm(project),
+        "languages": config.languages,
+        "root": project.root,
+        **config.llm_action,
+    }
+    own = config.action_endpoint is None
+    return load_actions(project.root, config.actions, context, own=own, source=config.actions_source)
+
+
+def untrained_pipeline(project: Project) -> Pipeline:
+    """The components that the configuration names; `ConfigError` at an unknown name or option."""
     config = project.config
     return Pipeline.build(config.pipeline, languages=config.languages, seed=config.seed, root=project.root)
+
+
+def learn_dialogues(project: Project) -> list[tuple[ComponentConfig, Policy]]:
+    """The policies, those that learn having learnt the stories and rules. `ProjectErrors` where these disagree."""
+    policies = _policies(project)
+    for _, policy in policies:
+        if isinstance(policy, TrainablePolicy):
+            policy.train(project.stories, project.rules, project.domain)
+    return policies
+
+
+def _encoder(pipeline: Pipeline) -> Any:
+    """The pipeline's sentence encoder, which the documents share; None when it has none."""
+    from bot.knowledge.index import encoder_of
+
+    return encoder_of([component for _, component in pipeline.components])
 
 
 def _policies(project: Project) -> list[tuple[ComponentConfig, Policy]]:
@@ -172,28 +204,16 @@ def _llm(project: Project) -> Any:
     config = project.config.llm
     if config is None:
         return None
-    options = {key: value for key, value in config.options.items() if key not in ("deadline", "threshold")}
-    return construct(load_class("LLM provider", config.name, config.source), options, config.source)
-
-
-def _llm_settings(project: Project) -> Mapping[str, Any]:
-    config = project.config.llm
-    return {key: config.options[key] for key in ("deadline", "threshold") if config and key in config.options}
-
-
-def _custom_actions(project: Project, context: Mapping[str, Any]) -> dict[str, Any]:
-    from bot.custom_actions import load_actions
-
-    return load_actions(project.root, project.action_modules, context)
+    return construct(load_class("LLM provider", config.name, config.source), config.options, config.source)
 
 
 def _remote_actions(project: Project) -> Any:
-    endpoint = project.endpoints.get("action_endpoint")
-    if not endpoint:
+    config = project.config.action_endpoint
+    if config is None:
         return None
     from bot.remote_actions import RemoteActions
 
-    return construct(RemoteActions, endpoint)
+    return construct(RemoteActions, config.options, config.source)
 
 
 def _subfolder(folder: Path, kind: str, number: int, name: str) -> Path:
@@ -234,5 +254,3 @@ def _verified(folder: Path) -> Mapping[str, Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 DOMAINS = Path(__file__).parent.parent / "domains"
 KNOWLEDGE = DOMAINS / "banking" / "knowledge"
@@ -46,7 +46,7 @@ class Labelled:
 
 def entries(path: Path, kind: str) -> Iterator[tuple[str, list[str]]]:
     """(name, lines) of each `kind` block (intent, synonym, lookup, regex) in the file."""
-    for block in YAML(typ="safe").load(path.read_text("utf-8"))["nlu"]:
+    for block in yaml.safe_load(path.read_text("utf-8"))["nlu"]:
         if kind in block:
             yield block[kind], [line.removeprefix("- ") for line in block["examples"].splitlines() if line]
 

@@ -25,7 +25,7 @@ from bot.actions.core_banking import (
     use_bank,
 )
 from bot.actions.demo_bank import TEST_CODE, DemoBank, use_test_bank
-from ruamel.yaml import YAML
+import yaml
 
 from bot.domain import Domain, SlotSpec
 from bot.events import ActionExecuted, ActiveLoopChanged, ConversationPaused, Event, SlotSet, UserUttered
@@ -33,7 +33,7 @@ from bot.interfaces import Action, Dispatcher
 from bot.tracker import Tracker
 
 PACK = Path(__file__).parents[2] / "domains" / "banking"
-RAW: dict[str, Any] = YAML(typ="safe").load((PACK / "domain.yml").read_text("utf-8"))
+RAW: dict[str, Any] = yaml.safe_load((PACK / "domain.yml").read_text("utf-8"))
 DOMAIN = Domain(slots={name: SlotSpec(name) for name in [*RAW["slots"], "requested_slot"]})
 
 
@@ -513,7 +513,7 @@ def test_a_handoff_leaves_the_form_and_keeps_quiet() -> None:
 @pytest.mark.parametrize("pack", ["banking", "common"])
 def test_every_response_is_written_in_both_languages(pack: str) -> None:
     path = PACK.parent / pack / "responses.yml"
-    for name, variations in YAML(typ="safe").load(path.read_text("utf-8"))["responses"].items():
+    for name, variations in yaml.safe_load(path.read_text("utf-8"))["responses"].items():
         for variation in variations:
             chinese = variation["translation"]["zh"]
             assert len(chinese.get("buttons", [])) == len(variation.get("buttons", [])), name
@@ -526,7 +526,7 @@ def test_every_response_an_action_utters_is_in_the_pack() -> None:
     known = {
         name
         for pack in ("banking", "common")
-        for name in YAML(typ="safe").load((PACK.parent / pack / "responses.yml").read_text("utf-8"))["responses"]
+        for name in yaml.safe_load((PACK.parent / pack / "responses.yml").read_text("utf-8"))["responses"]
     }
     for path in (folder / "actions").glob("ban*.py"):
         uttered = set(re.findall(r"\"(utter_\w+)\"", path.read_text("utf-8")))

@@ -1,0 +1,264 @@
+"""A project's configuration: config.yml, and Rasa's endpoints.yml and credentials.yml beside it.
+
+`${NAME}` and `${NAME:-default}` in a value stand for the environment's. Nothing else in Frontdesk reads
+the environment. In a file of Rasa's the keys mean what they mean in Rasa.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bot.domain import NOWHERE
+from bot.errors import Source, suggest
+from bot.messages import EMPTY
+from bot.registry import known_names, module_name
+from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain, read_yaml, shown
+
+KEYS = (
+    *("languages", "language", "domains", "actions", "pipeline", "policies", "channels", "store", "llm", "seed"),
+    *("typed_payloads", "recipe", "assistant_id", "importers"),
+)
+_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_SECRET = re.compile(r"(?:^|[_-])(?:key|token|secret|password)$")
+RASA_LATER = ("tracker_store", "lock_store", "event_broker", "nlg", "models")
+"""Keys of endpoints.yml that this version does not act on."""
+
+
+class Secret(str):
+    """A value that must not be shown: its `repr` is stars, so that no dump of settings tells it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'**********'"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentConfig:
+    """Something that can be plugged in: its name, its constructor's keywords, and where that is written."""
+
+    name: str
+    options: Mapping[str, Any] = EMPTY
+    source: Source = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """See config.yml, which shows every key with its default. `packs` is None in a project of Rasa's layout."""
+
+    languages: tuple[str, ...]
+    pipeline: tuple[ComponentConfig, ...]
+    policies: tuple[ComponentConfig, ...]
+    packs: tuple[tuple[str, Source], ...] | None = None
+    actions: tuple[str, ...] = ()
+    actions_source: Source = NOWHERE
+    channels: tuple[ComponentConfig, ...] = ()
+    store: ComponentConfig = ComponentConfig("sqlite")
+    llm: ComponentConfig | None = None
+    llm_action: Mapping[str, Any] = field(default_factory=dict)
+    action_endpoint: ComponentConfig | None = None
+    seed: int = 0
+    typed_payloads: bool = False
+
+
+def _all(*entries: str | tuple[str, Mapping[str, Any]]) -> tuple[ComponentConfig, ...]:
+    return tuple(ComponentConfig(entry) if isinstance(entry, str) else ComponentConfig(*entry) for entry in entries)
+
+
+# What is used where config.yml names none. Ours reads several languages by meaning; Rasa's is what
+# `rasa train` takes for a configuration without a pipeline.
+PIPELINE = _all(
+    "SpacyTokenizer",
+    ("CountVectorsFeaturizer", {"max_ngram": 2}),
+    ("CountVectorsFeaturizer", {"analyzer": "char_wb", "min_ngram": 2, "max_ngram": 5, "min_df": 2}),
+    "LanguageModelFeaturizer",
+    "LogisticRegressionClassifier",
+    "RegexEntityExtractor",
+    "CRFEntityExtractor",
+    "DucklingEntityExtractor",
+    "EntitySynonymMapper",
+    "ResponseSelector",
+    ("FallbackClassifier", {"threshold": 0.4, "ambiguity_threshold": 0.1}),
+)
+RASA_PIPELINE = _all(
+    "WhitespaceTokenizer",
+    "RegexFeaturizer",
+    "LexicalSyntacticFeaturizer",
+    "CountVectorsFeaturizer",
+    ("CountVectorsFeaturizer", {"analyzer": "char_wb", "min_ngram": 1, "max_ngram": 4}),
+    ("DIETClassifier", {"epochs": 100}),
+    "EntitySynonymMapper",
+    ("ResponseSelector", {"epochs": 100}),
+    ("FallbackClassifier", {"threshold": 0.3, "ambiguity_threshold": 0.1}),
+)
+POLICIES = _all("MemoizationPolicy", "RulePolicy")
+CHANNELS = _all("rest", "webchat")
+
+
+def load_config(root: Path, problems: Problems) -> Config:
+    """The configuration of the project in `root`."""
+    main = root / "config.yml"
+    raw = _expanded(read_yaml(main, problems), problems)
+    is_own = isinstance(raw, YamlMap) and "domains" in raw
+    problems.strict = is_own or not isinstance(raw, YamlMap)
+    fields = Fields(raw, Source(shown(main)), "config.yml", problems)
+    for key in fields.data:
+        if key not in KEYS:
+            problems.doubt(f"there is no setting called '{key}'.{suggest(key, KEYS)}", fields.source(key))
+    if fields.data.get("importers"):
+        problems.doubt("'importers' are not supported: this folder alone is read", fields.source("importers"))
+    channels = {channel.name: channel for channel in CHANNELS}
+    channels.update(_channels(fields.mapping("channels"), problems.unknown))
+    credentials = root / "credentials.yml"
+    if credentials.is_file():
+        channels.update(_rasa_channels(_expanded(read_yaml(credentials, problems), problems), problems))
+    endpoint = None
+    endpoints = root / "endpoints.yml"
+    if endpoints.is_file():
+        endpoint = _endpoint(_expanded(read_yaml(endpoints, problems), problems), problems)
+    llm, llm_action = _llm(fields, problems)
+    return Config(
+        languages=fields.texts("languages") or fields.texts("language") or ("en",),
+        pipeline=_components(fields, "pipeline", problems) or (PIPELINE if is_own else RASA_PIPELINE),
+        policies=_components(fields, "policies", problems) or POLICIES,
+        packs=tuple(fields.text_items("domains")) if is_own else None,
+        actions=fields.texts("actions"),
+        actions_source=fields.source("actions"),
+        channels=tuple(channel for channel in channels.values() if channel.name),
+        store=_store(fields, problems),
+        llm=llm,
+        llm_action=llm_action,
+        action_endpoint=endpoint,
+        seed=int(fields.number("seed", 0)),
+        typed_payloads=fields.flag("typed_payloads", False),
+    )
+
+
+def _expanded(value: Any, problems: Problems) -> Any:
+    """The value with the environment's in place of `${NAME}`; a name that is not set is a mistake."""
+    if isinstance(value, YamlMap):
+        for key, one in value.items():
+            value[key] = _expanded_text(one, key, value.sources[key], problems) if isinstance(one, str) else one
+            _expanded(value[key], problems)
+    elif isinstance(value, YamlList):
+        for number, one in enumerate(value):
+            value[number] = _expanded_text(one, "", value.sources[number], problems) if isinstance(one, str) else one
+            _expanded(value[number], problems)
+    return value
+
+
+def _expanded_text(text: str, key: str, source: Source, problems: Problems) -> str:
+    def look_up(match: re.Match[str]) -> str:
+        found = os.environ.get(match["name"]) or match["default"]
+        if found is None:
+            problems.add(
+                f"the environment variable {match['name']} is not set. Set it, or write ${{{match['name']}:-}}", source
+            )
+        return found or ""
+
+    found = _REFERENCE.sub(look_up, text)
+    return Secret(found) if _SECRET.search(key) else found
+
+
+def _components(fields: Fields, key: str, problems: Problems) -> tuple[ComponentConfig, ...]:
+    """The entries of `pipeline:` or `policies:`: a name, or `name:` with options."""
+    found = []
+    items = fields.sequence(key)
+    for item, source in zip(items, items.sources, strict=True):
+        if isinstance(item, str):
+            found.append(ComponentConfig(item, source=source))
+            continue
+        one = Fields(item, source, f"an entry of '{key}'", problems)
+        name = one.text("name")
+        if name:
+            options = {option: plain(value) for option, value in one.data.items() if option != "name"}
+            found.append(ComponentConfig(name, options, source))
+        elif isinstance(item, YamlMap) and item.get("name") is None:
+            problems.add(f"an entry of '{key}' needs a 'name'", source)
+    return tuple(found)
+
+
+def _channels(section: YamlMap, unknown: Callable[..., None]) -> dict[str, ComponentConfig]:
+    """`channels:` of config.yml: a channel's name with its options, or `false` to leave it out."""
+    found = {}
+    for name, value in section.items():
+        source = section.sources[name]
+        if module_name(name) not in known_names("channel") and ":" not in name:
+            unknown("channel", name, known_names("channel"), source)
+        elif value is False:
+            found[name] = ComponentConfig("", source=source)
+        else:
+            found[name] = ComponentConfig(name, plain(value) if isinstance(value, YamlMap) else EMPTY, source)
+    return found
+
+
+def _rasa_channels(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
+    """credentials.yml: what this version has no channel for is left out, and said."""
+    fields = Fields(file, file.source if isinstance(file, YamlMap) else NOWHERE, "credentials.yml", problems)
+    found = {}
+    for name, value in fields.data.items():
+        source = fields.source(name)
+        if name in known_names("channel"):
+            found[name] = ComponentConfig(name, plain(value) if isinstance(value, YamlMap) else EMPTY, source)
+        elif name == "rasa":
+            problems.warn("the channel 'rasa' belongs to Rasa X and Rasa Enterprise: it is left out", source)
+        else:
+            problems.warn(f"the channel '{name}' is not part of this version: it is left out", source)
+    return found
+
+
+def _endpoint(file: Any, problems: Problems) -> ComponentConfig | None:
+    """endpoints.yml: the action server; what else Rasa reads there is not acted on, and said."""
+    fields = Fields(file, file.source if isinstance(file, YamlMap) else NOWHERE, "endpoints.yml", problems)
+    for name in fields.data:
+        if name in RASA_LATER:
+            message = (
+                f"'{name}' is not part of this version; conversations are kept in SQLite"
+                if "store" in name
+                else (f"'{name}' is not part of this version")
+            )
+            problems.warn(message, fields.source(name))
+        elif name != "action_endpoint":
+            problems.doubt(f"there is no endpoint called '{name}'", fields.source(name))
+    endpoint = fields.mapping("action_endpoint")
+    if "action_endpoint" not in fields.data or not endpoint:
+        return None
+    return ComponentConfig("action_endpoint", plain(endpoint), fields.source("action_endpoint"))
+
+
+def _store(fields: Fields, problems: Problems) -> ComponentConfig:
+    value = fields.data.get("store")
+    if value is None:
+        return ComponentConfig("sqlite")
+    if isinstance(value, str):
+        return ComponentConfig(value, source=fields.source("store"))
+    one = Fields(value, fields.source("store"), "'store'", problems)
+    name = one.text("type") or "sqlite"
+    return ComponentConfig(
+        name, {key: plain(option) for key, option in one.data.items() if key != "type"}, fields.source("store")
+    )
+
+
+def _llm(fields: Fields, problems: Problems) -> tuple[ComponentConfig | None, Mapping[str, Any]]:
+    """The provider (None while no model is named), and the settings that the action takes."""
+    source = fields.source("llm")
+    one = Fields(fields.data.get("llm"), source, "'llm'", problems)
+    action: dict[str, Any] = {}
+    for key, low, high in (("deadline", 0.1, 120.0), ("threshold", 0.0, 1.0)):
+        if one.data.get(key) is None:
+            continue
+        value = one.number(key, low)
+        if not low <= value <= high:
+            problems.add(f"'{key}' of 'llm' must be from {low} to {high}, not {kind_of(value)}", one.source(key))
+        action[key] = float(value)
+    name = one.text("provider") or "openai"
+    own = ("provider", "deadline", "threshold")
+    options = {key: plain(value) for key, value in one.data.items() if key not in own and value not in (None, "")}
+    if not options.get("model"):
+        return None, action
+    return ComponentConfig(name, options, source), action

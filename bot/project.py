@@ -1,0 +1,200 @@
+"""Finds and reads a project: config.yml with its packs, or a folder in Rasa's own layout, unmodified.
+
+Ours names packs (`domains: [common, banking]`), each a folder of YAML, documents and tests, in the
+project's `domains/` or among those that Frontdesk brings. Rasa's has domain.yml (or domain/) and data/.
+A project of ours may have those two as well: they come last, and what they say counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot import __version__
+from bot.config import Config, load_config
+from bot.domain import Domain
+from bot.domain_file import DOMAIN_KEYS, DomainReader, check_domain
+from bot.errors import ConfigError, DataError, Source, UnknownName
+from bot.nlu_file import NluReader
+from bot.story_file import read_rules, read_stories
+from bot.training_data import Rule, Story, TrainingData
+from bot.validation import check_dialogues, check_examples
+from bot.yaml_file import Fields, Problems, YamlMap, read_yaml, shown
+
+DATA_KEYS = ("nlu", "stories", "rules")
+READABLE = ("3",)
+"""Versions of the file format, by their first digit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """All that a project says. `fingerprint` changes with everything that a model is made of.
+
+    `knowledge` are the folders with documents, `tests` the files for `frontdesk test`, `warnings` what is
+    doubtful about the files but can be worked with.
+    """
+
+    root: Path
+    config: Config
+    domain: Domain
+    data: TrainingData
+    stories: tuple[Story, ...]
+    rules: tuple[Rule, ...]
+    knowledge: tuple[Path, ...]
+    tests: tuple[Path, ...]
+    fingerprint: str
+    warnings: tuple[DataError | ConfigError, ...] = ()
+
+
+def load_project(root: Path) -> Project:
+    """Read the project in `root`. All mistakes in its files at once, as `ProjectErrors`."""
+    root = root.resolve()
+    if not root.is_dir():
+        raise ConfigError(f"there is no folder '{root}'")
+    if not (root / "config.yml").is_file():
+        raise ConfigError(
+            f"there is no config.yml in '{shown(root)}': this is no project. Name its folder with --project, "
+            "or make one: frontdesk init my-bank"
+        )
+    problems = Problems()
+    config = load_config(root, problems)
+    layers = [_pack(root, name, source, problems) for name, source in config.packs or ()]
+    sources = [layer for layer in layers if layer]
+    reader = _Reader(problems)
+    for folder in sources:
+        reader.layer(_yaml_files(folder, below=False))
+    reader.layer(_own_files(root, config.packs is None, problems))
+    domain = reader.domain.domain()
+    check_domain(domain, problems)
+    check_dialogues([*reader.stories, *reader.rules], domain, problems)
+    check_examples(reader.nlu.examples, domain, problems)
+    problems.raise_errors()
+    knowledge = tuple(place for folder in (*sources, root) if (place := folder / "knowledge").is_dir())
+    files = [*reader.files, *(file for place in knowledge for file in sorted(place.rglob("*.md")))]
+    return Project(
+        root=root,
+        config=config,
+        domain=domain,
+        data=reader.nlu.data(_retrieval_responses(domain)),
+        stories=tuple(reader.stories),
+        rules=tuple(reader.rules),
+        knowledge=knowledge,
+        tests=tuple(
+            file for folder in (*sources, root) if (folder / "tests").is_dir() for file in _yaml_files(folder / "tests")
+        ),
+        fingerprint=_fingerprint(files, [*sources, root], config),
+        warnings=tuple(problems.warnings),
+    )
+
+
+def packs_folder() -> Path:
+    """Where the packs are that Frontdesk brings."""
+    return Path(next(iter(importlib.import_module("bot.domains").__path__)))
+
+
+def _pack(root: Path, name: str, source: Source, problems: Problems) -> Path | None:
+    """The folder of a pack: the project's own before one of ours."""
+    places = [root / "domains", packs_folder()]
+    for place in places:
+        if name and (place / name / "domain.yml").is_file():
+            return place / name
+    known = {file.parent.name for place in places if place.is_dir() for file in place.glob("*/domain.yml")}
+    problems.errors.append(UnknownName("pack", name, known, source))
+    return None
+
+
+def _own_files(root: Path, is_rasa: bool, problems: Problems) -> list[Path]:
+    """The project's own domain and data, where Rasa has them."""
+    found = [file for name in ("domain.yml", "domain.yaml") if (file := root / name).is_file()]
+    if (root / "domain").is_dir():
+        found += _yaml_files(root / "domain")
+    if is_rasa and not found:
+        message = "the project has neither packs (`domains:` in config.yml) nor a domain.yml"
+        problems.add(message, Source(shown(root / "config.yml")))
+    if (root / "data").is_dir():
+        found += _yaml_files(root / "data")
+    return found
+
+
+def _yaml_files(folder: Path, *, below: bool = True) -> list[Path]:
+    """The YAML files in a folder (and below it, but not in a project that lies there), by name."""
+    return sorted(_walk(folder, below))
+
+
+def _walk(folder: Path, below: bool) -> Iterator[Path]:
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"the folder '{shown(folder)}' cannot be read: {error.strerror or error}") from error
+    for entry in entries:
+        if entry.is_dir():
+            if below and not entry.name.startswith(".") and not (entry / "config.yml").is_file():
+                yield from _walk(entry, below)
+        elif entry.suffix in (".yml", ".yaml"):
+            yield entry
+
+
+class _Reader:
+    """Hands each section of each file to whoever reads it."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+        self.domain = DomainReader(problems)
+        self.nlu = NluReader(problems)
+        self.stories: list[Story] = []
+        self.rules: list[Rule] = []
+        self.files: list[Path] = []
+
+    def layer(self, files: Iterable[Path]) -> None:
+        """Files that stand beside each other; those of a later layer count for more."""
+        self.domain.next_layer()
+        for file in files:
+            self.files.append(file)
+            content = read_yaml(file, self.problems)
+            if content is None:
+                continue
+            source = Source(shown(file), 1)
+            known = ("version", *DOMAIN_KEYS, *DATA_KEYS, "e2e_actions")
+            fields = Fields(content, source, f"the file '{file.name}'", self.problems, known)
+            if self._is_readable(fields):
+                self._sections(fields.data, fields)
+
+    def _is_readable(self, fields: Fields) -> bool:
+        version = fields.data.get("version")
+        if version is None or str(version).partition(".")[0] in READABLE:
+            return True
+        message = f"the file is of format version {version}; versions 3.0 and 3.1 are read"
+        self.problems.add(message, fields.source("version"))
+        return False
+
+    def _sections(self, content: YamlMap, fields: Fields) -> None:
+        self.domain.read(content)
+        self.nlu.read(content.get("nlu"), fields.source("nlu"))
+        self.stories += read_stories(content.get("stories"), fields.source("stories"), self.problems)
+        self.rules += read_rules(content.get("rules"), fields.source("rules"), self.problems)
+
+
+def _retrieval_responses(domain: Domain) -> dict[str, tuple[str, ...]]:
+    """`faq/ask_name` to the texts of `utter_faq/ask_name`."""
+    return {
+        name.removeprefix("utter_"): tuple(response.message.text or "" for response in variations)
+        for name, variations in domain.responses.items()
+        if "/" in name
+    }
+
+
+def _fingerprint(files: Sequence[Path], places: Sequence[Path], config: Config) -> str:
+    """Of all files' bytes, under names that do not depend on where the project lies, and what shapes a model."""
+    digest = hashlib.sha256(__version__.encode())
+    for file in files:
+        place = next(place for place in places if file.is_relative_to(place))
+        digest.update(f"\0{place.name if place != places[-1] else ''}/{file.relative_to(place).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    settings = [
+        [(one.name, sorted(one.options.items())) for one in part] for part in (config.pipeline, config.policies)
+    ]
+    digest.update(repr((config.languages, config.seed, settings)).encode())
+    return digest.hexdigest()
