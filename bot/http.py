@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from bot import __version__
 from bot.errors import FrontdeskError, InvalidSignature, StoreError
+from bot.payloads import DEEPEST_JSON, is_shallow
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,6 @@ LARGEST_BODY = 100_000
 """Bytes. A message of a customer is never this long."""
 LONGEST_ID = 255
 """Characters of a sender id or message id."""
-DEEPEST_JSON = 20
-"""Levels. What is read must be written again, inside an event, by an encoder that has a limit of its own."""
 
 
 class RequestError(FrontdeskError):
@@ -60,17 +59,9 @@ async def read_json(request: Request) -> dict[str, Any]:
         raise bad_request(f"The body must be valid JSON: {error}.") from error
     if not isinstance(data, dict):
         raise bad_request('The body must be a JSON object, as in {"sender": "anna", "message": "hello"}.')
-    if not _is_shallow(data, DEEPEST_JSON):
+    if not is_shallow(data):
         raise bad_request(f"The body may be nested {DEEPEST_JSON} levels deep at most.")
     return data
-
-
-def _is_shallow(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return True
-    return levels > 0 and all(_is_shallow(one, levels - 1) for one in value)
 
 
 def text_of(data: Mapping[str, Any], key: str, default: str = "") -> str:

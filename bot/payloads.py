@@ -5,12 +5,16 @@ Source: https://rasa.com/docs/rasa/responses#buttons
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
+import orjson
+
 from bot.domain import DEFAULT_INTENTS, Domain
 from bot.messages import Entity, Intent, Parse
+
+DEEPEST_JSON = 20
+"""Levels. What is read must be written again, inside an event, by an encoder that has a limit of its own."""
 
 _PAYLOAD = re.compile(r"^/(?P<intent>[^{@\s]+)(?:@(?P<confidence>[0-9.]+))?\s*(?P<entities>\{.*\})?\s*$", re.DOTALL)
 
@@ -25,10 +29,10 @@ def read_payload(payload: str, domain: Domain) -> Parse | None:
         return None
     try:
         confidence = float(match["confidence"] or 1.0)
-        given: Any = json.loads(match["entities"] or "{}")
+        given: Any = orjson.loads(match["entities"] or "{}")
     except ValueError:
         return None
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or not is_shallow(given):
         return None
     entities = [
         Entity(entity, one, start=match.start("entities") + 1, end=match.end("entities"))
@@ -44,3 +48,12 @@ def read_payload(payload: str, domain: Domain) -> Parse | None:
         base = name.split("/")[0]
         parse.response_selector = {"all_retrieval_intents": [base], base: chosen}
     return parse
+
+
+def is_shallow(value: Any, levels: int = DEEPEST_JSON) -> bool:
+    """Whether a JSON value is nested no deeper than so many levels."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return True
+    return levels > 0 and all(is_shallow(one, levels - 1) for one in value)

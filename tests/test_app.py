@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bot.app import create_app, listen, open_channels
 from bot.assistant import Assistant
@@ -75,6 +79,25 @@ def test_a_text_is_parsed_and_a_payload_is_read(client: httpx.Client) -> None:
 def test_parsing_nothing_is_a_bad_request(client: httpx.Client) -> None:
     assert client.post("/model/parse", json={}).json()["reason"] == "BadRequest"
     assert client.post("/model/parse", json={"text": 5}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '/buy{"a": ' + "[" * 5000 + "]" * 5000 + "}",
+        '/buy{"a": ' + "[" * 200 + "]" * 200 + "}",
+        '/buy{"a": ' + "9" * 5000 + "}",
+        '/buy{"a": "\\ud800"}',
+        '/buy{"a": NaN}',
+        "/buy@1.2.3",
+        "/buy{",
+        "/buy[]",
+        "/unknown",
+    ],
+)
+def test_a_payload_that_cannot_be_read_is_text(client: httpx.Client, payload: str) -> None:
+    parsed = client.post("/model/parse", json={"text": payload}).json()
+    assert parsed["intent"]["name"] == "nlu_fallback"
 
 
 def test_a_conversation_is_found_by_bare_sender_and_by_channel(client: httpx.Client) -> None:
@@ -152,6 +175,60 @@ def test_a_message_that_failed_is_answered_when_it_comes_again(serve: Serve, mak
     assert say(client, "hello", message_id="m1").status_code == 503
     assistant.store = MemoryStore()
     assert say(client, "hello", message_id="m1").json() == [{"recipient_id": "anna", "text": "Hello from the shop."}]
+
+
+# ---- whatever is sent ----
+
+
+@pytest.fixture(scope="module")
+def shared(running: Callable[..., Any], make: Make) -> Iterator[httpx.Client]:
+    """One server for the tests that throw many requests at it."""
+    with running(create_app(make())) as address, httpx.Client(base_url=address) as client:
+        yield client
+
+
+ANY_TEXT = st.text(max_size=30)
+NAMES = ("message", "text", "session", "sender", "message_id", "payload", "metadata", "language", "include_events")
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.just([[{}]]) | st.just("/buy{}")
+PATHS = st.sampled_from(
+    "/ /health /status /model/parse /webchat/session /webchat/widget.js /webhooks/rest /webhooks/rest/webhook "
+    "/webhooks/webchat/webhook /webhooks/ /conversations/anna/tracker".split()
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]),
+    path=PATHS | ANY_TEXT.map(lambda name: f"/conversations/{name}/tracker") | ANY_TEXT.map(lambda name: f"/{name}"),
+    query=st.dictionaries(st.sampled_from(["token", "until", "include_events", "stream", "x"]), ANY_TEXT, max_size=2),
+    body=st.dictionaries(st.sampled_from(NAMES), VALUES).map(lambda data: json.dumps(data).encode()) | st.binary(),
+)
+def test_no_request_ends_in_an_error_of_ours(
+    shared: httpx.Client, method: str, path: str, query: dict[str, str], body: bytes
+) -> None:
+    url = quote(path, errors="surrogatepass") + "?" + urlencode(query, errors="surrogatepass")
+    assert shared.request(method, shared.base_url.join(url), content=body).status_code < 500
+    assert say(shared, "hello").json() == [{"recipient_id": "anna", "text": "Hello from the shop."}]
+
+
+def test_what_is_no_http_is_refused_and_the_next_is_answered(shared: httpx.Client) -> None:
+    for noise in (b"\x16\x03\x01\x00\xff\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n"):
+        with socket.create_connection((shared.base_url.host, shared.base_url.port or 0)) as connection:
+            connection.sendall(noise)
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert shared.get("/health").status_code == 200
+
+
+def test_a_caller_that_hangs_up_in_the_middle_is_no_error(
+    shared: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection((shared.base_url.host, shared.base_url.port or 0)) as connection:
+        connection.sendall(b'POST /webhooks/rest/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"mess')
+    assert say(shared, "hello").status_code == 200
+    assert caplog.text == ""
+
+
+# ---- serving ----
 
 
 def test_a_port_in_use_is_one_clear_error() -> None:
