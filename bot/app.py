@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bot.api import api_routes, open_routes
 from bot.assistant import Assistant
 from bot.errors import ConfigError
-from bot.http import answer_error, answer_json
+from bot.http import answer_error, answer_json, answer_stopping
 from bot.interfaces import Channel
 from bot.registry import construct, load_class
 
@@ -98,6 +100,11 @@ def _answering_errors(app: ASGIApp) -> ASGIApp:
 
         try:
             await app(scope, receive, noting)
+        except asyncio.CancelledError:
+            # The server stops and could not wait. The message is in the inbox: the caller may come again.
+            if scope["type"] == "http" and not started:
+                await answer_stopping()(scope, receive, send)
+            raise
         except Exception as error:
             if scope["type"] != "http":
                 raise
@@ -178,11 +185,20 @@ def _run(app: Starlette, listener: socket.socket, address: str) -> None:
     )
     # uvicorn finishes the turns in hand and then raises the signal again: an end, and no failure.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        # The socket listens already: who reads this line and connects is answered.
-        app.state.when_ready = lambda: print(f"Frontdesk is ready at {address}", flush=True)
-        server = uvicorn.Server(config)
-        runner.run(server.serve(sockets=[listener]))
+    server = uvicorn.Server(config)
+    # The socket listens already: who reads this line and connects is answered.
+    app.state.when_ready = lambda: print(f"Frontdesk is ready at {address}", flush=True)
+    # Python waits for its threads: an action that hangs in one must not keep the process.
+    stuck = threading.Timer(GRACE, os._exit, [0])
+    stuck.daemon = True
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            try:
+                runner.run(server.serve(sockets=[listener]))
+            finally:
+                stuck.start()
+    finally:
+        stuck.cancel()
     if not server.started:
         raise app.state.failed_to_start
 

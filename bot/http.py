@@ -150,6 +150,12 @@ def answer_problem(
     return answer_json(body, status, headers)
 
 
+def answer_stopping() -> Response:
+    """What a caller gets whose turn was cut off by the end of the server."""
+    message = "The server is stopping. Send the same message again in a moment."
+    return answer_problem(503, "Stopping", message, headers={"Retry-After": "1"})
+
+
 async def answer_error(request: Request, error: Exception) -> Response:
     """What a caller gets for any exception. What was said stays out of answer and log."""
     match error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -191,8 +193,11 @@ ANY_TEXT = st.text(max_size=30)
 NAMES = ("message", "text", "session", "sender", "message_id", "payload", "metadata", "language", "include_events")
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.just([[{}]]) | st.just("/buy{}")
 PATHS = st.sampled_from(
-    "/ /health /status /model/parse /webchat/session /webchat/widget.js /webhooks/rest /webhooks/rest/webhook "
-    "/webhooks/webchat/webhook /webhooks/ /conversations/anna/tracker".split()
+    [
+        *("/", "/health", "/status", "/model/parse", "/conversations/anna/tracker"),
+        *("/webchat/session", "/webchat/widget.js", "/webhooks/webchat/webhook"),
+        *("/webhooks/", "/webhooks/rest", "/webhooks/rest/webhook"),
+    ]
 )
 
 
@@ -251,24 +256,86 @@ def test_an_unknown_channel_or_option_suggests_the_nearest() -> None:
 
 
 SERVER = """
-import sys
+import asyncio, sys
 sys.path.insert(0, "tests")
 from conftest import make_assistant
-from bot.app import serve
-serve(make_assistant(), port=0, auth_token="t")
+import bot.app
+
+assistant = make_assistant()
+parse = assistant.parse
+
+
+async def slow(text):
+    print("thinking", flush=True)
+    await {wait}
+    return await parse(text)
+
+
+assistant.parse = slow
+bot.app.GRACE = {grace}
+bot.app.serve(assistant, port=0, auth_token="t")
 """
+A_LINE = "asyncio.to_thread(sys.stdin.readline)"
+STOPS = [signal.SIGINT, signal.SIGTERM]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_server_says_where_it_is_and_stops_without_a_word(how: signal.Signals) -> None:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-c", SERVER]
+@contextlib.contextmanager
+def server(wait: str = A_LINE, grace: float = 5) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server in a process of its own, and its address; each of its turns waits for `wait`."""
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        line = process.stdout.readline()
-        assert line.startswith("Frontdesk is ready at http://localhost:")
-        assert httpx.get(line.split()[-1] + "/health").status_code == 200
+    command = [sys.executable, "-c", SERVER.format(wait=wait, grace=grace)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process, read_line(process).removeprefix("Frontdesk is ready at ")
+        finally:
+            process.kill()
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().rstrip("\n")
+
+
+def rest_of(process: subprocess.Popen[str], line: str = "") -> tuple[int, str, str]:
+    """Exit code, and what it said in the end, after reading `line`."""
+    out, err = process.communicate(line, timeout=10)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("how", STOPS)
+def test_a_server_says_where_it_is_and_stops_without_a_word(how: signal.Signals) -> None:
+    with server() as (process, address):
+        assert re.fullmatch(r"http://localhost:\d+", address)
+        assert httpx.get(address + "/health").status_code == 200
         process.send_signal(how)
-        assert (process.wait(10), process.stdout.read(), process.stderr.read()) == (0, "", "")
+        assert rest_of(process) == (0, "", "")
+
+
+@pytest.mark.parametrize("how", STOPS)
+def test_a_turn_in_hand_is_finished_before_the_server_stops(how: signal.Signals) -> None:
+    with server() as (process, address), ThreadPoolExecutor() as threads:
+        reply = threads.submit(httpx.post, address + "/webhooks/rest/webhook", json={"message": "hello"})
+        assert read_line(process) == "thinking"
+        process.send_signal(how)
+        until_refused(address)
+        assert rest_of(process, "go on\n") == (0, "", "")
+        assert reply.result().json() == [{"recipient_id": "default", "text": "Hello from the shop."}]
+
+
+def until_refused(address: str) -> None:
+    """Until the server takes no more callers: it is stopping."""
+    with pytest.raises(OSError):  # noqa: PT011, PT012
+        while True:
+            socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+
+
+@pytest.mark.parametrize("wait", ["asyncio.sleep(99)", A_LINE])
+def test_a_turn_that_hangs_is_cut_off_and_its_caller_may_come_again(wait: str) -> None:
+    with server(wait, grace=0.2) as (process, address), ThreadPoolExecutor() as threads:
+        reply = threads.submit(httpx.post, address + "/webhooks/rest/webhook", json={"message": "hello"})
+        assert read_line(process) == "thinking"
+        process.send_signal(signal.SIGTERM)
+        assert (reply.result().status_code, reply.result().json()["reason"]) == (503, "Stopping")
+        assert process.wait(10) == 0
+        assert process.stderr
+        assert process.stderr.read() == ""
