@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from bot.errors import ModelError, Source
 from bot.knowledge.passages import Passage, read_passages
@@ -29,20 +30,24 @@ K1, B = 1.2, 0.6
 TITLE_WEIGHT = 2
 """A word of the heading counts as often as this many words of the text."""
 
-# The logistic function of what was found, fitted by `bench/knowledge.py --fit`: how often the best passage
-# answers the question, given the cosine of the two and the share of the question's words that it has.
-WITH_ENCODER = {"cosine": 11.0, "words": 3.0, "constant": -6.6}
-WORDS_ALONE = {"cosine": 0.0, "words": 9.0, "constant": -4.0}
+# Each passage, and "no passage at all", bids for the question; a bid is the exponential of a weighted sum of
+# the cosine of the two and the share of the question's words that the passage has, and a confidence is a
+# share of all bids. Fitted by `bench/knowledge.py --fit`.
+WITH_ENCODER = {"cosine": 25.2, "words": 4.0, "constant": -11.5}
+WORDS_ALONE = {"cosine": 0.0, "words": 12.5, "constant": -6.7}
 
+VECTORS = ("wholes", "sentences", "owners")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n")
 _WORD = re.compile(r"[^\W_\u3400-\u9fff]+|[\u3400-\u9fff]+")
-_STOP = frozenset(
+_STOP_ENGLISH = (
     "a about after all also am an and any are as at be been before but by can could did do does doing for from get "
     "give go going got had has have having hello hi how i i'd i'll i'm i've if in into is it its just know let like "
     "long make many may me might more most much must my need no not of off ok on one or other our out over please "
     "s say should so some t tell than thank thanks that the their them then there these they this those to too up us "
     "very want was way we were what what's when where which while who whom why will with would you your d ll m re ve "
-    "don doesn isn aren won't there's here".split()
+    "don doesn isn aren won't there's here"
 )
+_STOP = frozenset(_STOP_ENGLISH.split())
 _STOP_CHINESE = re.compile(
     r"请问|怎么样|怎么办|怎么|怎样|如何|多少|什么|哪里|哪些|哪个|可以|可不可以|能不能|能否|是否|有没有|是不是|需要|想要|应该|"
     r"我们|你们|您们|一下|这个|那个|为什么|告诉|知道|[我你您他她它的了吗呢吧啊呀是在有和与或就都也还要会能想把被给对让]"
@@ -51,25 +56,62 @@ _STOP_CHINESE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage, and how sure it is that it answers the question (0…1; from 0.5 it may be the answer itself)."""
+    """A passage, and how sure it is that it answers the question (0…1; those of all passages add up to 1 at most)."""
 
     passage: Passage
     confidence: float
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for each passage that a reader of the language may be shown.
+
+    `cosines` is how near each is to the question in meaning, `shares` how many of its words it has (0…1),
+    both in the order of `passages`.
+    """
+
+    passages: Sequence[Passage]
+    cosines: Array
+    shares: Array
+
+    def bids(self, cosine: float, words: float, constant: float) -> NDArray[np.float64]:
+        """The logarithm of each passage's bid; that of no passage is 0."""
+        return cosine * self.cosines.astype(np.float64) + words * self.shares.astype(np.float64) + constant
+
+
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """What an encoder makes of the passages.
+
+    `wholes` is, for each passage, the sum of the vectors of its text and of its headings: (passages, width).
+    `sentences` is one vector for each sentence: (sentences, width); sentence i is of passage `owners[i]`.
+    """
+
+    wholes: Array
+    sentences: Array
+    owners: NDArray[np.int32]
+
+    def cosines(self, question: Array) -> Array:
+        """The mean of three: with the text, with its headings, and with the nearest of its sentences."""
+        nearest = np.full(len(self.wholes), -1, np.float32)
+        np.maximum.at(nearest, self.owners, self.sentences @ question)
+        mean: Array = (self.wholes @ question + nearest) / np.float32(3)
+        return mean
+
+
 class Index:
-    """The passages of a project. `vectors` is (passages, width) or, without an encoder, None."""
+    """The passages of a project; without an encoder, `meanings` is None and words alone find them."""
 
     def __init__(
         self,
         passages: Sequence[Passage],
         languages: Sequence[str],
-        vectors: Array | None = None,
+        meanings: Meanings | None = None,
         encode: Encode | None = None,
     ) -> None:
         self.passages = tuple(passages)
         self.languages = tuple(languages)
-        self._vectors = vectors
+        self._meanings = meanings
         self._encode = encode
         self._words = [_weighted_words(passage) for passage in passages]
         self._lengths = [sum(words.values()) for words in self._words]
@@ -79,8 +121,7 @@ class Index:
     def build(paths: Sequence[Path], *, languages: Sequence[str], encode: Encode | None = None) -> Index:
         """Read the documents in these files and folders; see `read_passages`."""
         passages = read_passages(paths, languages)
-        vectors = encode([f"{passage.title[-1]}: {passage.text}" for passage in passages]) if encode else None
-        return Index(passages, languages, vectors, encode)
+        return Index(passages, languages, _meanings(passages, encode) if encode and passages else None, encode)
 
     def save(self, folder: Path) -> None:
         """Write passages.json and vectors.safetensors; the same documents give the same bytes."""
@@ -99,10 +140,10 @@ class Index:
             ],
         }
         (folder / "passages.json").write_bytes(orjson.dumps(data))
-        if self._vectors is not None:
+        if self._meanings is not None:
             from safetensors.numpy import save_file
 
-            save_file({"vectors": self._vectors}, folder / "vectors.safetensors")
+            save_file({name: getattr(self._meanings, name) for name in VECTORS}, folder / "vectors.safetensors")
 
     @staticmethod
     def load(folder: Path, *, encode: Encode | None = None) -> Index:
@@ -119,16 +160,17 @@ class Index:
                 )
                 for entry in data["passages"]
             ]
-            vectors = None
+            meanings = None
             if encode and (folder / "vectors.safetensors").is_file():
                 from safetensors.numpy import load_file
 
-                vectors = load_file(folder / "vectors.safetensors")["vectors"]
-                if len(vectors) != len(passages):
-                    raise ValueError(f"{len(passages)} passages but {len(vectors)} vectors")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                tensors = load_file(folder / "vectors.safetensors")
+                meanings = Meanings(*(tensors[name] for name in VECTORS))
+                if len(meanings.wholes) != len(passages):
+                    raise ValueError(f"{len(passages)} passages but {len(meanings.wholes)} vectors")
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ModelError(f"the documents in '{folder}' cannot be read: {error}. Run: frontdesk train") from error
-        return Index(passages, data["languages"], vectors, encode)
+        return Index(passages, data["languages"], meanings, encode)
 
     def search(self, query: str, language: str | None = None, k: int = 4) -> list[Hit]:
         """The `k` passages that fit best, best first.
@@ -136,18 +178,21 @@ class Index:
         They are in `language` where their document has a translation into it, else in the language that
         it has. None stands for the project's first language.
         """
+        found = self.evidence(query, language)
+        bids = found.bids(**(WORDS_ALONE if self._meanings is None else WITH_ENCODER))
+        confidences = np.exp(bids - np.logaddexp.reduce(np.append(bids, 0.0)))
+        best = np.argsort(-confidences, kind="stable")[:k]
+        return [Hit(found.passages[i], float(confidences[i])) for i in best]
+
+    def evidence(self, query: str, language: str | None) -> Evidence:
+        """How well each passage in this language fits; no passages for an empty question."""
         places = self._readable.get(language or "") or self._readable.get(self.languages[0], [])
-        if not places or not query.strip():
-            return []
-        words = self._shares(query, places)
-        weights = WORDS_ALONE
+        if not query.strip():
+            places = []
         cosines = np.zeros(len(places), np.float32)
-        if self._vectors is not None and self._encode is not None:
-            weights = WITH_ENCODER
-            cosines = self._vectors[places] @ self._encode([query])[0]
-        logits = weights["cosine"] * cosines + weights["words"] * words + weights["constant"]
-        best = np.argsort(-logits, kind="stable")[:k]
-        return [Hit(self.passages[places[i]], _logistic(float(logits[i]))) for i in best]
+        if places and self._meanings is not None and self._encode is not None:
+            cosines = self._meanings.cosines(self._encode([query])[0])[places]
+        return Evidence([self.passages[place] for place in places], cosines, self._shares(query, places))
 
     def _for_language(self, language: str) -> list[int]:
         """The passages for a reader of `language`: each document in one language only."""
@@ -166,10 +211,14 @@ class Index:
         if has_chinese(query) and any(self.passages[place].language.split("-")[0] != "zh" for place in places):
             asked |= set(words_of(gloss(query)))
         shares = np.zeros(len(places), np.float32)
+        if not places:
+            return shares
         mean = sum(self._lengths[place] for place in places) / len(places)
         total = 0.0
         for word in asked:
-            has = [(number, self._words[place][word]) for number, place in enumerate(places) if word in self._words[place]]
+            has = [
+                (number, self._words[place][word]) for number, place in enumerate(places) if word in self._words[place]
+            ]
             rarity = math.log(1 + (len(places) - len(has) + 0.5) / (len(has) + 0.5))
             total += rarity
             for number, count in has:
@@ -193,6 +242,18 @@ def encoder_of(components: Sequence[object]) -> Encode | None:
         return np.stack(rows).astype(np.float32)
 
     return encode
+
+
+def _meanings(passages: Sequence[Passage], encode: Encode) -> Meanings:
+    sentences: list[str] = []
+    owners: list[int] = []
+    for number, passage in enumerate(passages):
+        for sentence in filter(None, map(str.strip, _SENTENCE_END.split(passage.text))):
+            sentences.append(f"{passage.title[-1]}: {sentence}")
+            owners.append(number)
+    wholes = encode([f"{passage.title[-1]}: {passage.text}" for passage in passages])
+    wholes = wholes + encode([", ".join(passage.title) for passage in passages])
+    return Meanings(wholes, encode(sentences), np.array(owners, np.int32))
 
 
 def words_of(text: str) -> list[str]:
@@ -221,7 +282,3 @@ def _weighted_words(passage: Passage) -> Counter[str]:
         for word in words_of(heading):
             words[word] += TITLE_WEIGHT
     return words
-
-
-def _logistic(value: float) -> float:
-    return 1 / (1 + math.exp(-value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -15,8 +14,6 @@ from typing import Any
 from bot.errors import LLMBadReply, LLMError, LLMTimeout
 from bot.interfaces import ChatMessage, Completion
 
-log = logging.getLogger(__name__)
-
 NEXT_SPEAKER = "\n\nUser:"
 """Where a model without a chat template begins to write the customer's part as well."""
 
@@ -26,7 +23,7 @@ class Transformers:
 
     The likeliest word follows each time, so the same messages get the same answer. One thread of its own
     takes one request after the other, on the GPU where there is one, else on `threads` cores (half of them,
-    so that the others serve customers). It begins to load at once: the first customer need not wait for it.
+    so that the others serve customers). It loads at the first question, which may be too late for that one.
     """
 
     def __init__(
@@ -40,7 +37,6 @@ class Transformers:
         self._model: Any = None
         self._tokenizer: Any = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="llm")
-        self._thread.submit(self._load_early)
 
     async def complete(self, messages: Sequence[ChatMessage], *, deadline: float) -> Completion:
         enough = threading.Event()
@@ -197,12 +193,6 @@ class Transformers:
                 f"({type(error).__name__}). Download it once (hf download {self._name}), or name its folder"
             ) from None
         self._model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-
-    def _load_early(self) -> None:
-        try:
-            self._load()
-        except LLMError as error:
-            log.error("%s", error)
 
     def _too_late(self) -> LLMTimeout:
         return LLMTimeout(f"the language model '{self._name}' did not answer in time")
