@@ -2,7 +2,8 @@
 
 Asks the questions of knowledge_questions.yml to Harbour Bank's documents: the share whose first passage
 is the right one, the share answered (confidence at least the threshold) rightly and wrongly, and the
-share of off-topic questions that get an answer, which should be none. With `--clinc`, CLINC150's
+share of off-topic questions that get an answer, which should be none; then the shares of both for which a
+language model would be asked. With `--clinc`, CLINC150's
 out-of-scope questions (Larson et al., 2019), too: its training and validation part in fitting, its test part
 in measuring. `--fit` prints the constants of bot/knowledge/index.py.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from bot.nlu.languages import detect_language
 HERE = Path(__file__).resolve().parent
 LANGUAGES = ("en", "zh")
 THRESHOLD = 0.5
+RELATED = 0.1  # as in actions/llm.py
 
 
 def main() -> None:
@@ -47,7 +49,9 @@ def main() -> None:
         for name, one in (("WITH_ENCODER", index), ("WORDS_ALONE", words)):
             print(name, fit(one, questions["fit"], nothing))
         return
-    print(f"\n{'':24} first is right   answered: rightly   wrongly   off topic answered")
+    print(
+        f"\n{'':24} first is right   answered: rightly   wrongly   off topic answered   model asked: on topic   off topic"
+    )
     for name, one in (("words and encoder", index), ("words alone", words)):
         for part in ("fit", "test"):
             print_row(f"{name}, {part}", one, questions[part], given.wrong)
@@ -78,14 +82,24 @@ def print_row(name: str, index: Index, questions: Mapping[str, Any], list_wrong:
         size = len(questions[language])
         print(
             f"{name + ' ' + language:24} {right / size:14.0%} {rightly / size:19.0%} {wrongly / size:9.0%} "
-            f"{len(answered):11} of {len(nothing)}"
+            f"{len(answered):11} of {len(nothing):2} {related(index, questions[language], language):26.0%} "
+            f"{related(index, nothing, language):11.0%}"
         )
 
 
 def print_clinc(index: Index, folder: Path) -> None:
     texts = out_of_scope(folder, "oos_test")
     answered = sum(index.search(text, "en")[0].confidence >= THRESHOLD for text in texts)
-    print(f"    CLINC150, out of scope: {answered} of {len(texts)} get an answer")
+    print(
+        f"    CLINC150, out of scope: {answered} of {len(texts)} get an answer, "
+        f"a model is asked for {related(index, texts, 'en'):.0%}"
+    )
+
+
+def related(index: Index, questions: Iterable[str], language: str) -> float:
+    """The share of the questions for which the passages found may have an answer."""
+    asked = [sum(hit.confidence for hit in index.search(question, language)) >= RELATED for question in questions]
+    return sum(asked) / len(asked)
 
 
 def out_of_scope(folder: Path, *parts: str) -> Sequence[str]:
