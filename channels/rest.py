@@ -38,7 +38,7 @@ async def receive(assistant: Assistant, request: Request) -> Response:
     message = read_message(request, await read_json(request))
     request.scope["conversation_id"] = message.conversation_id
     replies = write_messages(message.sender_id, await assistant.handle(message))
-    if request.url.query and request.query_params.get("stream", "").lower() == "true":
+    if request.query_params.get("stream", "").lower() == "true":
         lines = b"".join(orjson.dumps(reply, default=str) + b"\n" for reply in replies)
         return Response(lines, media_type="text/event-stream")
     return answer_json(replies)

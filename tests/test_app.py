@@ -28,6 +28,7 @@ from bot.stores.memory import MemoryStore
 
 Serve = Callable[[Any], str]
 Make = Callable[..., Assistant]
+Started = contextlib.AbstractContextManager[tuple[subprocess.Popen[str], str]]
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -279,11 +280,15 @@ A_LINE = "asyncio.to_thread(sys.stdin.readline)"
 STOPS = [signal.SIGINT, signal.SIGTERM]
 
 
+def server(wait: str = A_LINE, grace: float = 5) -> Started:
+    """A server in a process of its own; each of its turns waits for `wait`."""
+    return started([sys.executable, "-c", SERVER.format(wait=wait, grace=grace)])
+
+
 @contextlib.contextmanager
-def server(wait: str = A_LINE, grace: float = 5) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server in a process of its own, and its address; each of its turns waits for `wait`."""
+def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process that serves, and its address."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-c", SERVER.format(wait=wait, grace=grace)]
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             yield process, read_line(process).removeprefix("Frontdesk is ready at ")
@@ -339,3 +344,57 @@ def test_a_turn_that_hangs_is_cut_off_and_its_caller_may_come_again(wait: str) -
         assert process.wait(10) == 0
         assert process.stderr
         assert process.stderr.read() == ""
+
+
+PROJECT = {
+    "config.yml": """
+languages: [en]
+pipeline: [{name: KeywordIntentClassifier}]
+policies: [{name: RulePolicy}]
+channels: {webchat: {title: Corner Shop}}
+store: {type: memory}
+""",
+    "domain.yml": """
+intents: [greet, goodbye]
+responses:
+  utter_greet: [{text: Hello from the shop.}]
+  utter_goodbye: [{text: Until tomorrow.}]
+""",
+    "data.yml": """
+nlu:
+- {intent: greet, examples: "- hello"}
+- {intent: goodbye, examples: "- bye"}
+rules:
+- {rule: greet, steps: [{intent: greet}, {action: utter_greet}]}
+- {rule: goodbye, steps: [{intent: goodbye}, {action: utter_goodbye}]}
+""",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> list[str]:
+    """`frontdesk run` in a small project."""
+    (tmp_path / "data").mkdir()
+    for name, text in PROJECT.items():
+        (tmp_path / ("data/nlu.yml" if name == "data.yml" else name)).write_text(text)
+    return [sys.executable, "-m", "bot.cli", "run", "--project", str(tmp_path), "--port"]
+
+
+def test_frontdesk_run_trains_and_serves_a_project(project: list[str]) -> None:
+    with started([*project, "0"]) as (process, address):
+        answer = httpx.post(address + "/webhooks/rest/webhook", json={"message": "hello"})
+        assert answer.json() == [{"recipient_id": "default", "text": "Hello from the shop."}]
+        session = {"Authorization": "Bearer 6f9619ff-8b86-4d01-b42d-00cf4fc964ff"}
+        assert httpx.get(address + "/webchat/session", headers=session).json()["title"] == "Corner Shop"
+        process.send_signal(signal.SIGTERM)
+        code, out, err = rest_of(process)
+        assert (code, out) == (0, "")
+        assert "Traceback" not in err
+
+
+def test_frontdesk_run_says_in_one_line_that_the_port_is_in_use(project: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        run = subprocess.run([*project, port], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.splitlines()[-1].startswith(f"error: port {port} is in use by another program.")
