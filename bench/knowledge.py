@@ -49,9 +49,7 @@ def main() -> None:
         for name, one in (("WITH_ENCODER", index), ("WORDS_ALONE", words)):
             print(name, fit(one, questions["fit"], nothing))
         return
-    print(
-        f"\n{'':24} first is right   answered: rightly   wrongly   off topic answered   model asked: on topic   off topic"
-    )
+    print(f"\n{'':24} first is right   answered: rightly   wrongly   off topic answered   model asked: on topic   off")
     for name, one in (("words and encoder", index), ("words alone", words)):
         for part in ("fit", "test"):
             print_row(f"{name}, {part}", one, questions[part], given.wrong)
