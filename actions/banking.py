@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -62,6 +63,8 @@ MOST_LINES = 10
 """Transactions in one message."""
 DISPUTE_DAYS = 120
 REASON_LENGTH = 500
+_NAME = re.compile(r"[^\W\d_\u3400-\u9fff][^\W\d_'’.-]*(?:[ '’.-]+[^\W\d_'’.-]+){0,3}|[\u3400-\u9fff·]{2,6}")
+"""What may be a person's name: one to four words, or a few Chinese characters."""
 
 
 def forget(*slots: str) -> list[Event]:
@@ -425,8 +428,12 @@ class TransferForm(PaymentForm):
         named = matching_names(_payee_names(others), message.text)
         if len(named) == 1:
             return {"payee": named[0]}
-        if asked and message.intent_name == "inform" and not message.entities and message.text:
-            return {"payee": message.text.strip()[:60]}
+        text = (message.text or "").strip()
+        if asked and not message.entities and text:
+            # An uncommon name is like nothing that understanding has seen.
+            is_name = message.intent_name == "nlu_fallback" and _NAME.fullmatch(text)
+            if message.intent_name == "inform" or is_name:
+                return {"payee": text[:60]}
         return {}
 
     async def validate_payee(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:

@@ -21,6 +21,8 @@ from bot.nlu.features import Sparse
 from bot.training_data import TrainingData
 
 NUMBER = "__number__"
+_BETWEEN_WORDS = re.compile(r"[^\w'’#@&$£€¥%]+")
+"""What parts words and is none: "bye-bye!" is "bye" twice, as for Rasa."""
 
 
 class CountVectorsFeaturizer:
@@ -128,7 +130,8 @@ class CountVectorsFeaturizer:
 
     def _word_grams(self, parse: Parse, learning: bool) -> Iterator[str]:
         raw = [token.text for token in parse.tokens] if parse.tokens else parse.text.split()
-        words = [NUMBER if word.isdigit() else word for word in map(self._clean, raw) if _has_letter(word)]
+        pieces = [piece for word in raw for piece in _BETWEEN_WORDS.split(self._clean(word)) if _has_letter(piece)]
+        words = [NUMBER if word.isdigit() else word for word in pieces]
         if self.stop_words:
             words = [word for word in words if word not in self.stop_words]
         if self.oov_token and learning:
