@@ -204,7 +204,8 @@ def _llm(project: Project) -> Any:
     config = project.config.llm
     if config is None:
         return None
-    return construct(load_class("LLM provider", config.name, config.source), config.options, config.source)
+    cls = load_class("LLM provider", config.name, config.source)
+    return construct(cls, config.options, config.source, root=project.root)
 
 
 def _remote_actions(project: Project) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from bot.actions import banking
 from bot.actions.banking_identification import IdentifiedForm
 from bot.actions.banking_words import BadAmount, Period, in_the_past, money, read_amount, read_period
@@ -25,7 +26,6 @@ from bot.actions.core_banking import (
     use_bank,
 )
 from bot.actions.demo_bank import TEST_CODE, DemoBank, use_test_bank
-import yaml
 
 from bot.domain import Domain, SlotSpec
 from bot.events import ActionExecuted, ActiveLoopChanged, ConversationPaused, Event, SlotSet, UserUttered

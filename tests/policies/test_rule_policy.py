@@ -139,7 +139,7 @@ def test_restart_is_obeyed_without_a_rule() -> None:
 
 def test_two_rules_that_disagree_are_named_with_their_places() -> None:
     other = Rule("other", (UserStep("goodbye"), ActionStep("utter_greet")), source=Source("more.yml", 7))
-    with pytest.raises(Contradiction, match="rules.yml:1: rule 'bye'"):
+    with pytest.raises(Contradiction, match=r"rules\.yml:1: rule 'bye'"):
         policy(FAREWELL, other)
 
 
