@@ -560,3 +560,30 @@ def test_a_browser_that_keeps_nothing_still_chats(context: Callable[..., Browser
     say(page, "order")
     page.get_by_role("button", name="Yes, order").click()
     expect(bubbles(page).last).to_have_text("It is ordered.")
+
+
+def test_the_pages_style_sets_the_colours_and_nothing_else(visit: Visit, serve: Serve, shop: str) -> None:
+    style = "frontdesk-chat { --accent: #7a1f2b; } body { text-transform: uppercase; line-height: 4; }"
+    html = (
+        f"<style>{style}</style><script src='{shop}/webchat/widget.js' defer></script><frontdesk-chat></frontdesk-chat>"
+    )
+
+    async def home(request: Request) -> HTMLResponse:
+        return HTMLResponse("<!doctype html><link rel='icon' href='data:,'>" + html)
+
+    page = visit(serve(Starlette(routes=[Path("/", home)])))
+    launcher = page.get_by_role("button", name="Open the chat")
+    assert launcher.evaluate("button => getComputedStyle(button).backgroundColor") == "rgb(122, 31, 43)"
+    assert page.locator("h1").evaluate("title => getComputedStyle(title).textTransform") == "none"
+
+
+def test_the_server_of_the_script_is_the_server_of_the_chat(visit: Visit, serve: Serve, assistant: Assistant) -> None:
+    bot = serve(create_app(assistant, cors=["*"]))
+
+    async def home(request: Request) -> HTMLResponse:
+        head = f"<!doctype html><link rel='icon' href='data:,'><script src='{bot}/webchat/widget.js'></script>"
+        return HTMLResponse(f"{head}<frontdesk-chat page></frontdesk-chat>")
+
+    page = visit(serve(Starlette(routes=[Path("/", home)])))
+    say(page, "hello")
+    assert shown(page) == ["hello", "Hello from the shop."]

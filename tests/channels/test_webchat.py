@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bot.app import create_app
+from bot.app import create_app, open_channels
 from bot.assistant import Assistant
+from bot.errors import ConfigError
 
 Serve = Callable[[Any], str]
 SESSION = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
@@ -20,6 +24,13 @@ SESSION = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 @pytest.fixture
 def client(serve: Serve, assistant: Assistant) -> httpx.Client:
     return httpx.Client(base_url=serve(create_app(assistant)))
+
+
+@pytest.fixture(scope="module")
+def shared(running: Callable[..., Any], make: Callable[..., Assistant]) -> Iterator[httpx.Client]:
+    """One server for the test that throws many bodies at it."""
+    with running(create_app(make())) as address, httpx.Client(base_url=address) as client:
+        yield client
 
 
 def say(client: httpx.Client, text: str, session: str = SESSION, **more: Any) -> httpx.Response:
@@ -98,3 +109,32 @@ def test_a_file_the_browser_has_is_not_sent_again(client: httpx.Client) -> None:
     first = client.get("/webchat/widget.js")
     again = client.get("/webchat/widget.js", headers={"If-None-Match": first.headers["etag"]})
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+
+
+def test_what_the_chat_shows_first_is_one_for_all_or_given_by_language(serve: Serve, assistant: Assistant) -> None:
+    options = {"title": {"en": "Shop", "zh": "小店"}, "welcome": "Ask me.", "suggestions": ["Hours?"]}
+    client = httpx.Client(base_url=serve(create_app(assistant, open_channels({"webchat": options}))))
+    assert {key: look(client)[key] for key in options} == options
+
+
+@pytest.mark.parametrize("options", [{"title": 5}, {"welcome": {"en": []}}, {"suggestions": "Hours?"}])
+def test_an_option_of_the_wrong_kind_is_named(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"'{next(iter(options))}' must be a"):
+        open_channels({"webchat": options})
+
+
+@pytest.mark.parametrize(("asked", "spoken"), [("zh", "zh"), ("xx", "en"), ("", "en")])
+def test_a_language_that_the_bot_does_not_speak_is_left_aside(client: httpx.Client, asked: str, spoken: str) -> None:
+    say(client, "hello", language=asked)
+    events = client.get(f"/conversations/webchat:{SESSION}/tracker").json()["events"]
+    assert [event["parse_data"]["language"] for event in events if event["event"] == "user"] == [spoken]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["session", "message", "payload", "language", "metadata"]), st.text() | st.none())
+)
+def test_no_body_breaks_it(shared: httpx.Client, body: dict[str, Any]) -> None:
+    content = json.dumps({"session": SESSION, **body}).encode()
+    assert shared.post("/webhooks/webchat/webhook", content=content).status_code in (200, 400)
+    assert say(shared, "hello").json() == {"messages": [{"text": "Hello from the shop."}]}
