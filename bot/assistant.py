@@ -195,8 +195,9 @@ class Assistant:
         return name not in (LISTEN, "action_session_start")
 
     async def _take_in(self, tracker: Tracker, events: Sequence[Event]) -> None:
-        """Apply an action's events. To take something back, the whole session must be at hand."""
-        takes_back = any(isinstance(event, UserUtteranceReverted | ActionReverted) for event in events)
+        """Apply an action's events. To take back more than the latest messages, the session must be at hand."""
+        messages = sum(isinstance(event, UserUtteranceReverted) for event in events)
+        takes_back = messages > len(tracker.undo) or any(isinstance(event, ActionReverted) for event in events)
         missing = tracker.event_count - len(tracker.events)
         if takes_back and missing > 0:
             earlier = await self.store.events(tracker.conversation_id, limit=missing)

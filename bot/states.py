@@ -8,6 +8,7 @@ and part of the snapshot, so a prediction costs the same in the ten-thousandth t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,18 +25,19 @@ LONGEST = 60
 """How many states are kept; a rule or story that looks back further than this is not supported."""
 
 
-@dataclass(slots=True)
-class Entry:
-    """One action that ran: the state before it, and what happened between it and the next action.
+Mark = tuple[str, str]
+"""("user", ""), ("rejected", form) or ("loop_off", "")."""
 
-    `marks` are ("user", ""), ("rejected", form) and ("loop_off", "").
-    """
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One action that ran: the state before it, and what happened between it and the next action."""
 
     state: State
     action: str
     hidden: bool = False
     keeps_hidden: bool = False
-    marks: list[tuple[str, str]] = field(default_factory=list)
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class History:
 
     def user_uttered(self, user: State) -> None:
         self.user = user
-        self._mark("user", "")
+        self._mark(("user", ""))
 
     def use_text(self, use: bool, text: str | None) -> None:
         """The latest message counts as text (end-to-end) instead of as an intent."""
@@ -67,12 +69,12 @@ class History:
 
     def loop_changed(self, name: str | None) -> None:
         if name is None:
-            self._mark("loop_off", "")
+            self._mark(("loop_off", ""))
         else:
             self.loops.add(name)
 
     def rejected(self, action: str) -> None:
-        self._mark("rejected", action)
+        self._mark(("rejected", action))
 
     def action_executed(self, state: State, action: str, prev_action: State, *, hidden: bool, keeps: bool) -> None:
         """An action ran after `state`. A form that took its answer replaces its earlier run."""
@@ -85,9 +87,13 @@ class History:
                 self.truncated = True
         self.prev_action = prev_action
 
-    def _mark(self, kind: str, name: str) -> None:
+    def copy(self) -> History:
+        """The same, to be changed apart: entries and states never change themselves."""
+        return History(list(self.entries), self.user, self.prev_action, set(self.loops), self.truncated)
+
+    def _mark(self, *marks: Mark) -> None:
         if self.entries:
-            self.entries[-1].marks.append((kind, name))
+            self.entries[-1] = dataclasses.replace(self.entries[-1], marks=(*self.entries[-1].marks, *marks))
 
     def _is_first_or_unhappy(self, loop: str) -> bool:
         later: str | None = None
@@ -105,11 +111,11 @@ class History:
     def _forget_since(self, loop: str) -> None:
         while self.entries and self.entries[-1].action != loop:
             gone = self.entries.pop()
-            if self.entries:
-                self.entries[-1].marks += [mark for mark in gone.marks if mark[0] != "user"]
+            self._mark(*(mark for mark in gone.marks if mark[0] != "user"))
         if self.entries:
             last = self.entries[-1]
-            last.marks = [mark for mark in last.marks if mark[0] != "user"]
+            kept = tuple(mark for mark in last.marks if mark[0] != "user")
+            self.entries[-1] = dataclasses.replace(last, marks=kept)
             self.user = last.state.get("user", {})
 
     # ---- the snapshot ----
@@ -127,7 +133,7 @@ class History:
     def from_json(data: Mapping[str, Any]) -> History:
         return History(
             entries=[
-                Entry(state, action, hidden, keeps, [(kind, name) for kind, name in marks])
+                Entry(state, action, hidden, keeps, tuple((kind, name) for kind, name in marks))
                 for state, action, hidden, keeps, marks in data["entries"]
             ],
             user=data["user"],

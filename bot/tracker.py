@@ -34,6 +34,8 @@ from bot.events import (
 from bot.states import History, State, slot_states, user_state
 
 LISTEN = "action_listen"
+MOST_UNDONE = 2
+"""Messages that can be taken back without reading the history: `action_back` takes back two."""
 RECENT_EVENTS = 60
 """How many of the latest events a loaded tracker has: enough for forms and custom actions."""
 
@@ -54,6 +56,10 @@ class ActiveLoop:
             "rejected": self.rejected,
             "trigger_message": self.trigger_message,
         }
+
+
+Moment = Mapping[str, Any]
+"""All of a conversation that can be taken back with a message, as JSON (see `Tracker.moment`)."""
 
 
 @dataclass(slots=True)
@@ -82,6 +88,10 @@ class Tracker:
     idempotency_key: str = ""
     history: History = field(default_factory=History)
     slots_set: set[str] = field(default_factory=set)
+    before_listening: Moment | None = None
+    """The conversation before the latest `action_listen`."""
+    undo: list[Moment] = field(default_factory=list)
+    """Where the latest messages take the conversation back to; oldest first, at most `MOST_UNDONE`."""
 
     @staticmethod
     def new(conversation_id: str, domain: Domain) -> Tracker:
@@ -146,7 +156,8 @@ class Tracker:
         other.events = list(self.events)
         other.active_loop = copy.copy(self.active_loop)
         other.slots_set = set(self.slots_set)
-        other.history = History.from_json(self.history.to_json())
+        other.history = self.history.copy()
+        other.undo = list(self.undo)
         return other
 
     # ---- changing ----
@@ -158,6 +169,8 @@ class Tracker:
         self.latest_event_time = event.timestamp
         match event:
             case UserUttered():
+                if self.before_listening:
+                    self.undo = [*self.undo, self.before_listening][-MOST_UNDONE:]
                 self.latest_message = event
                 self.followup_action = None
                 self.latest_input_channel = event.input_channel or self.latest_input_channel
@@ -198,6 +211,9 @@ class Tracker:
                 self.followup_action = "action_session_start"
             case SessionStarted():
                 self._reset()
+            case UserUtteranceReverted() if self.undo:
+                self.restore(self.undo.pop())
+                self.before_listening = None
             case UserUtteranceReverted() | ActionReverted():
                 self._replay()
             case _:
@@ -223,9 +239,40 @@ class Tracker:
         self.active_loop = None
         self.followup_action = LISTEN
         self.history.clear()
+        self.before_listening = None
+        self.undo = []
+
+    def moment(self) -> Moment:
+        """The conversation now, as JSON: what a message may take it back to. Nothing in it changes later."""
+        return {
+            "slots": dict(self.slots),
+            "slots_set": sorted(self.slots_set),
+            "latest_message": event_to_json(self.latest_message) if self.latest_message else None,
+            "latest_bot_message": event_to_json(self.latest_bot_message) if self.latest_bot_message else None,
+            "latest_action": event_to_json(self.latest_action) if self.latest_action else None,
+            "active_loop": self.active_loop.to_json() if self.active_loop else None,
+            "followup_action": self.followup_action,
+            "paused": self.paused,
+            "history": self.history.to_json(),
+        }
+
+    def restore(self, moment: Moment) -> None:
+        """Be as in that moment. Slots that the domain has gained since are as at the start; those it lost are gone."""
+        self.slots = _initial_slots(self.domain)
+        self.slots.update({name: value for name, value in moment["slots"].items() if name in self.slots})
+        self.slots_set = set(moment["slots_set"])
+        self.latest_message = _event(moment["latest_message"], UserUttered)
+        self.latest_bot_message = _event(moment["latest_bot_message"], BotUttered)
+        self.latest_action = _event(moment["latest_action"], ActionExecuted)
+        loop = moment["active_loop"]
+        self.active_loop = ActiveLoop(**loop) if loop else None
+        self.followup_action = moment["followup_action"]
+        self.paused = moment["paused"]
+        self.history = History.from_json(moment["history"])
 
     def _action_executed(self, event: ActionExecuted) -> None:
         name = event.name or event.action_text or ""
+        self.before_listening = self.moment() if name == LISTEN else None
         prev: State = {"action_name": event.name} if event.name else {"action_text": event.action_text}
         keeps = bool(self.followup_action) or (
             self.active_loop is not None and self.latest_action_name == self.active_loop.name
@@ -270,49 +317,32 @@ class Tracker:
     def to_json(self) -> dict[str, Any]:
         """All that `from_json` needs; its size is bounded."""
         return {
+            **self.moment(),
             "conversation_id": self.conversation_id,
-            "slots": self.slots,
-            "slots_set": sorted(self.slots_set),
             "event_count": self.event_count,
-            "latest_message": event_to_json(self.latest_message) if self.latest_message else None,
-            "latest_bot_message": event_to_json(self.latest_bot_message) if self.latest_bot_message else None,
-            "latest_action": event_to_json(self.latest_action) if self.latest_action else None,
-            "active_loop": self.active_loop.to_json() if self.active_loop else None,
-            "followup_action": self.followup_action,
-            "paused": self.paused,
             "latest_event_time": self.latest_event_time,
             "latest_input_channel": self.latest_input_channel,
             "language": self.language,
-            "history": self.history.to_json(),
+            "before_listening": self.before_listening,
+            "undo": self.undo,
         }
 
     @staticmethod
     def from_json(data: Mapping[str, Any], domain: Domain, events: Sequence[Event] = ()) -> Tracker:
-        """The tracker that `to_json` described; `events` are its latest ones, oldest first.
-
-        Slots that the domain has gained since take their initial values; those it has lost are gone.
-        """
-        slots = _initial_slots(domain)
-        slots.update({name: value for name, value in data["slots"].items() if name in slots})
-        loop = data["active_loop"]
-        return Tracker(
+        """The tracker that `to_json` described; `events` are its latest ones, oldest first."""
+        tracker = Tracker(
             conversation_id=data["conversation_id"],
             domain=domain,
-            slots=slots,
             events=list(events),
             event_count=data["event_count"],
-            latest_message=_event(data["latest_message"], UserUttered),
-            latest_bot_message=_event(data["latest_bot_message"], BotUttered),
-            latest_action=_event(data["latest_action"], ActionExecuted),
-            active_loop=ActiveLoop(**loop) if loop else None,
-            followup_action=data["followup_action"],
-            paused=data["paused"],
             latest_event_time=data["latest_event_time"],
             latest_input_channel=data["latest_input_channel"],
             language=data["language"],
-            history=History.from_json(data["history"]),
-            slots_set=set(data["slots_set"]),
+            before_listening=data["before_listening"],
+            undo=list(data["undo"]),
         )
+        tracker.restore(data)
+        return tracker
 
 
 _E = TypeVar("_E", bound=Event)

@@ -1,0 +1,99 @@
+"""The fold: what events make of a conversation, and how what was said is taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.domain import Domain, FormSpec, IntentSpec, SlotSpec
+from bot.events import (
+    ActionExecuted,
+    ActiveLoopChanged,
+    BotUttered,
+    ConversationPaused,
+    Event,
+    FollowupAction,
+    Restarted,
+    SlotSet,
+    UserUtteranceReverted,
+    UserUttered,
+)
+from bot.tracker import LISTEN, Tracker, applied_events
+
+DOMAIN = Domain(
+    intents={name: IntentSpec(name) for name in ("greet", "pay")},
+    slots={"amount": SlotSpec("amount", "text"), "requested_slot": SlotSpec("requested_slot", "text")},
+    forms={"form": FormSpec("form", ("amount",))},
+)
+
+
+def said(intent: str) -> UserUttered:
+    return UserUttered(text=intent, parse_data={"intent": {"name": intent, "confidence": 1.0}, "entities": []})
+
+
+TURNS: st.SearchStrategy[list[Event]] = st.lists(
+    st.one_of(
+        st.builds(lambda name: [ActionExecuted(name=LISTEN), said(name)], st.sampled_from(["greet", "pay"])),
+        st.just([ActionExecuted(name="form"), ActiveLoopChanged(name="form")]),
+        st.just([ActiveLoopChanged(name=None)]),
+        st.just([ActionExecuted(name="utter_greet"), BotUttered(text="hi")]),
+        st.builds(lambda value: [SlotSet(name="amount", value=value)], st.sampled_from([None, "5", "6"])),
+        st.just([ConversationPaused()]),
+        st.just([FollowupAction(name="utter_greet")]),
+        st.just([Restarted()]),
+        st.just([UserUtteranceReverted()]),
+    ),
+    max_size=14,
+).map(lambda turns: [event for turn in turns for event in turn])
+
+
+def state_of(tracker: Tracker) -> dict[str, Any]:
+    """All that counts for the next turn, whichever way it came about."""
+    data = tracker.to_json()
+    kept = {
+        key: data[key] for key in data if key not in ("undo", "before_listening", "event_count", "latest_event_time")
+    }
+    out: dict[str, Any] = orjson.loads(orjson.dumps(kept, default=str))
+    return out
+
+
+@settings(max_examples=300, deadline=None)
+@given(TURNS)
+def test_taking_a_message_back_is_as_if_it_had_not_been(events: list[Event]) -> None:
+    tracker = Tracker.new("rest:anna", DOMAIN)
+    tracker.apply_all(events)
+    again = Tracker.new("rest:anna", DOMAIN)
+    again.apply_all(applied_events(events))
+    ours, theirs = state_of(tracker), state_of(again)
+    if any(isinstance(event, Restarted) for event in events):
+        # A restart asks for a new session, which nothing that is left of the events says.
+        del ours["followup_action"], theirs["followup_action"]
+    assert ours == theirs
+
+
+@settings(max_examples=100, deadline=None)
+@given(TURNS, TURNS)
+def test_a_conversation_read_from_its_snapshot_goes_on_as_if_it_had_stayed(
+    first: list[Event], then: list[Event]
+) -> None:
+    tracker = Tracker.new("rest:anna", DOMAIN)
+    tracker.apply_all(first)
+    snapshot = orjson.loads(orjson.dumps(tracker.to_json(), default=str))
+    loaded = Tracker.from_json(snapshot, DOMAIN, tracker.events)
+    tracker.apply_all(then)
+    loaded.apply_all(then)
+    assert state_of(loaded) == state_of(tracker)
+
+
+def test_two_messages_are_taken_back_without_reading_what_was_before() -> None:
+    tracker = Tracker.new("rest:anna", DOMAIN)
+    for intent in ("greet", "pay", "greet"):
+        tracker.apply_all([ActionExecuted(name=LISTEN), said(intent)])
+    tracker.events = tracker.events[-2:]  # all that a store hands over of a long conversation
+    tracker.apply_all([UserUtteranceReverted(), UserUtteranceReverted()])
+    assert tracker.latest_message is not None
+    assert tracker.latest_message.intent_name == "greet"
+    assert tracker.history.prev_action == {"action_name": LISTEN}
