@@ -195,9 +195,11 @@ class Assistant:
         return name not in (LISTEN, "action_session_start")
 
     async def _take_in(self, tracker: Tracker, events: Sequence[Event]) -> None:
-        """Apply an action's events. To take back more than the latest messages, the session must be at hand."""
+        """Apply an action's events. To take back more than the latest message, the session must be at hand."""
         messages = sum(isinstance(event, UserUtteranceReverted) for event in events)
-        takes_back = messages > len(tracker.undo) or any(isinstance(event, ActionReverted) for event in events)
+        takes_back = messages > bool(tracker.before_message) or any(
+            isinstance(event, ActionReverted) for event in events
+        )
         missing = tracker.event_count - len(tracker.events)
         if takes_back and missing > 0:
             earlier = await self.store.events(tracker.conversation_id, limit=missing)

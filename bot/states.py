@@ -91,6 +91,10 @@ class History:
         """The same, to be changed apart: entries and states never change themselves."""
         return History(list(self.entries), self.user, self.prev_action, set(self.loops), self.truncated)
 
+    def before_latest(self, prev_action: State) -> History:
+        """As it was before the latest action, when the one before that was `prev_action`."""
+        return History(self.entries[:-1], self.user, prev_action, set(self.loops), self.truncated)
+
     def _mark(self, *marks: Mark) -> None:
         if self.entries:
             self.entries[-1] = dataclasses.replace(self.entries[-1], marks=(*self.entries[-1].marks, *marks))

@@ -34,8 +34,6 @@ from bot.events import (
 from bot.states import History, State, slot_states, user_state
 
 LISTEN = "action_listen"
-MOST_UNDONE = 2
-"""Messages that can be taken back without reading the history: `action_back` takes back two."""
 RECENT_EVENTS = 60
 """How many of the latest events a loaded tracker has: enough for forms and custom actions."""
 
@@ -58,8 +56,49 @@ class ActiveLoop:
         }
 
 
-Moment = Mapping[str, Any]
-"""All of a conversation that can be taken back with a message, as JSON (see `Tracker.moment`)."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """All of a conversation that can be taken back with a message. Nothing in it changes."""
+
+    slots: Mapping[str, Any]
+    slots_set: frozenset[str]
+    latest_message: UserUttered | None
+    latest_bot_message: BotUttered | None
+    latest_action: ActionExecuted | None
+    active_loop: ActiveLoop | None
+    followup_action: str | None
+    paused: bool
+    history: History
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "slots": self.slots,
+            "slots_set": sorted(self.slots_set),
+            "latest_message": event_to_json(self.latest_message) if self.latest_message else None,
+            "latest_bot_message": event_to_json(self.latest_bot_message) if self.latest_bot_message else None,
+            "latest_action": event_to_json(self.latest_action) if self.latest_action else None,
+            "active_loop": self.active_loop.to_json() if self.active_loop else None,
+            "followup_action": self.followup_action,
+            "paused": self.paused,
+            "history": self.history.to_json(),
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any], domain: Domain) -> Moment:
+        """Slots that the domain has gained since are as at the start; those it has lost are gone."""
+        slots = _initial_slots(domain)
+        slots.update({name: value for name, value in data["slots"].items() if name in slots})
+        return Moment(
+            slots=slots,
+            slots_set=frozenset(data["slots_set"]),
+            latest_message=_event(data["latest_message"], UserUttered),
+            latest_bot_message=_event(data["latest_bot_message"], BotUttered),
+            latest_action=_event(data["latest_action"], ActionExecuted),
+            active_loop=_loop(data["active_loop"]),
+            followup_action=data["followup_action"],
+            paused=data["paused"],
+            history=History.from_json(data["history"]),
+        )
 
 
 @dataclass(slots=True)
@@ -89,9 +128,9 @@ class Tracker:
     history: History = field(default_factory=History)
     slots_set: set[str] = field(default_factory=set)
     before_listening: Moment | None = None
-    """The conversation before the latest `action_listen`."""
-    undo: list[Moment] = field(default_factory=list)
-    """Where the latest messages take the conversation back to; oldest first, at most `MOST_UNDONE`."""
+    """The conversation before the latest `action_listen`: what taking the next message back leads to."""
+    before_message: Moment | None = None
+    """The conversation that taking the latest message back leads to; None when only the history tells."""
 
     @staticmethod
     def new(conversation_id: str, domain: Domain) -> Tracker:
@@ -157,7 +196,6 @@ class Tracker:
         other.active_loop = copy.copy(self.active_loop)
         other.slots_set = set(self.slots_set)
         other.history = self.history.copy()
-        other.undo = list(self.undo)
         return other
 
     # ---- changing ----
@@ -169,8 +207,7 @@ class Tracker:
         self.latest_event_time = event.timestamp
         match event:
             case UserUttered():
-                if self.before_listening:
-                    self.undo = [*self.undo, self.before_listening][-MOST_UNDONE:]
+                self.before_message = self.before_listening
                 self.latest_message = event
                 self.followup_action = None
                 self.latest_input_channel = event.input_channel or self.latest_input_channel
@@ -211,9 +248,8 @@ class Tracker:
                 self.followup_action = "action_session_start"
             case SessionStarted():
                 self._reset()
-            case UserUtteranceReverted() if self.undo:
-                self.restore(self.undo.pop())
-                self.before_listening = None
+            case UserUtteranceReverted() if self.before_message:
+                self._restore(self.before_message)
             case UserUtteranceReverted() | ActionReverted():
                 self._replay()
             case _:
@@ -239,40 +275,36 @@ class Tracker:
         self.active_loop = None
         self.followup_action = LISTEN
         self.history.clear()
-        self.before_listening = None
-        self.undo = []
+        self.before_listening = self.before_message = None
 
-    def moment(self) -> Moment:
-        """The conversation now, as JSON: what a message may take it back to. Nothing in it changes later."""
-        return {
-            "slots": dict(self.slots),
-            "slots_set": sorted(self.slots_set),
-            "latest_message": event_to_json(self.latest_message) if self.latest_message else None,
-            "latest_bot_message": event_to_json(self.latest_bot_message) if self.latest_bot_message else None,
-            "latest_action": event_to_json(self.latest_action) if self.latest_action else None,
-            "active_loop": self.active_loop.to_json() if self.active_loop else None,
-            "followup_action": self.followup_action,
-            "paused": self.paused,
-            "history": self.history.to_json(),
-        }
+    def _moment(self) -> Moment:
+        return Moment(
+            slots=dict(self.slots),
+            slots_set=frozenset(self.slots_set),
+            latest_message=self.latest_message,
+            latest_bot_message=self.latest_bot_message,
+            latest_action=self.latest_action,
+            active_loop=copy.copy(self.active_loop),
+            followup_action=self.followup_action,
+            paused=self.paused,
+            history=self.history.copy(),
+        )
 
-    def restore(self, moment: Moment) -> None:
-        """Be as in that moment. Slots that the domain has gained since are as at the start; those it lost are gone."""
-        self.slots = _initial_slots(self.domain)
-        self.slots.update({name: value for name, value in moment["slots"].items() if name in self.slots})
-        self.slots_set = set(moment["slots_set"])
-        self.latest_message = _event(moment["latest_message"], UserUttered)
-        self.latest_bot_message = _event(moment["latest_bot_message"], BotUttered)
-        self.latest_action = _event(moment["latest_action"], ActionExecuted)
-        loop = moment["active_loop"]
-        self.active_loop = ActiveLoop(**loop) if loop else None
-        self.followup_action = moment["followup_action"]
-        self.paused = moment["paused"]
-        self.history = History.from_json(moment["history"])
+    def _restore(self, moment: Moment) -> None:
+        self.slots = dict(moment.slots)
+        self.slots_set = set(moment.slots_set)
+        self.latest_message = moment.latest_message
+        self.latest_bot_message = moment.latest_bot_message
+        self.latest_action = moment.latest_action
+        self.active_loop = copy.copy(moment.active_loop)
+        self.followup_action = moment.followup_action
+        self.paused = moment.paused
+        self.history = moment.history.copy()
+        self.before_listening = self.before_message = None
 
     def _action_executed(self, event: ActionExecuted) -> None:
         name = event.name or event.action_text or ""
-        self.before_listening = self.moment() if name == LISTEN else None
+        self.before_listening = self._moment() if name == LISTEN else None
         prev: State = {"action_name": event.name} if event.name else {"action_text": event.action_text}
         keeps = bool(self.followup_action) or (
             self.active_loop is not None and self.latest_action_name == self.active_loop.name
@@ -317,14 +349,25 @@ class Tracker:
     def to_json(self) -> dict[str, Any]:
         """All that `from_json` needs; its size is bounded."""
         return {
-            **self.moment(),
+            **self._moment().to_json(),
             "conversation_id": self.conversation_id,
             "event_count": self.event_count,
             "latest_event_time": self.latest_event_time,
             "latest_input_channel": self.latest_input_channel,
             "language": self.language,
-            "before_listening": self.before_listening,
-            "undo": self.undo,
+            "before_listening": self._listening_to_json(),
+        }
+
+    def _listening_to_json(self) -> dict[str, Any] | None:
+        """What `action_listen` changed, when nothing has happened since; else taking back reads the history."""
+        before = self.before_listening
+        if before is None or not self.events or self.events[-1] is not self.latest_action:
+            return None
+        return {
+            "latest_action": event_to_json(before.latest_action) if before.latest_action else None,
+            "active_loop": before.active_loop.to_json() if before.active_loop else None,
+            "followup_action": before.followup_action,
+            "prev_action": before.history.prev_action,
         }
 
     @staticmethod
@@ -338,11 +381,23 @@ class Tracker:
             latest_event_time=data["latest_event_time"],
             latest_input_channel=data["latest_input_channel"],
             language=data["language"],
-            before_listening=data["before_listening"],
-            undo=list(data["undo"]),
         )
-        tracker.restore(data)
+        now = Moment.from_json(data, domain)
+        tracker._restore(now)
+        listening = data["before_listening"]
+        if listening:
+            tracker.before_listening = dataclasses.replace(
+                now,
+                latest_action=_event(listening["latest_action"], ActionExecuted),
+                active_loop=_loop(listening["active_loop"]),
+                followup_action=listening["followup_action"],
+                history=now.history.before_latest(listening["prev_action"]),
+            )
         return tracker
+
+
+def _loop(data: Mapping[str, Any] | None) -> ActiveLoop | None:
+    return ActiveLoop(**data) if data else None
 
 
 _E = TypeVar("_E", bound=Event)
