@@ -41,6 +41,10 @@ for _kind, _pattern, _first in _SCALARS:
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"\Z"), [""])
 
 
+DEEPEST = 100
+"""Mappings and lists inside each other that are read: more is a mistake, or meant to do harm."""
+
+
 class YamlMap(dict[str, Any]):
     """A mapping; `source` is its own place and `sources` that of each key."""
 
@@ -75,9 +79,9 @@ class Problems:
         """A mistake that nobody can work with."""
         self.errors.append(DataError(message, source))
 
-    def unknown(self, kind: str, name: object, known: Sequence[str], source: Source) -> None:
-        """A name that nothing answers to, with the nearest that there is."""
-        self.errors.append(UnknownName(kind, str(name), known, source))
+    def unknown(self, kind: str, name: object, known: Sequence[str], source: Source, *, loose: bool = False) -> None:
+        """A name that nothing answers to, with the nearest that there is; no more than a doubt where `loose`."""
+        self._list(loose).append(UnknownName(kind, str(name), known, source))
 
     def warn(self, message: str, source: Source) -> None:
         """Nothing wrong, but not what somebody may expect."""
@@ -85,7 +89,10 @@ class Problems:
 
     def doubt(self, message: str, source: Source) -> None:
         """A mistake that Rasa works with: an error in our own projects, a warning in Rasa's."""
-        (self.errors if self.strict else self.warnings).append(DataError(message, source))
+        self._list(True).append(DataError(message, source))
+
+    def _list(self, loose: bool) -> list[DataError | ConfigError]:
+        return self.warnings if loose and not self.strict else self.errors
 
     def raise_errors(self) -> None:
         """`ProjectErrors` when there are any."""
@@ -105,7 +112,9 @@ def read_yaml(path: Path, problems: Problems) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        problems.add(f"the file is not UTF-8 (byte {error.start} is not). Save it as UTF-8.", Source(name))
+        problems.add(
+            "the file is not UTF-8. Save it as UTF-8.", Source(name, error.object.count(b"\n", 0, error.start) + 1)
+        )
         return None
     except OSError as error:
         problems.add(f"the file cannot be read: {error.strerror or error}", Source(name))
@@ -138,6 +147,7 @@ class _Reader:
         self._name = name
         self._problems = problems
         self._done: dict[int, Any] = {}
+        self._open: list[int] = []
 
     def _at(self, node: Any) -> Source:
         return Source(self._name, node.start_mark.line + 1)
@@ -145,27 +155,42 @@ class _Reader:
     def value(self, node: Any) -> Any:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
+        if id(node) in self._open:
+            self._problems.add("this contains itself: write it out, without the anchor", self._at(node))
+            return None
+        if len(self._open) == DEEPEST:
+            self._problems.add("this is nested too deeply", self._at(node))
+            return None
         if id(node) not in self._done:
-            self._done[id(node)] = None  # what contains itself is empty there
-            read = self._mapping if isinstance(node, yaml.MappingNode) else self._sequence
-            self._done[id(node)] = read(node)
+            is_mapping = isinstance(node, yaml.MappingNode)
+            if node.tag != f"tag:yaml.org,2002:{'map' if is_mapping else 'seq'}":
+                self._tag(node)
+            self._open.append(id(node))
+            self._done[id(node)] = self._mapping(node) if is_mapping else self._sequence(node)
+            self._open.pop()
         return self._done[id(node)]
+
+    def _tag(self, node: Any) -> None:
+        self._problems.add(f"the tag '{node.tag}' is not understood: write a plain value", self._at(node))
 
     def _scalar(self, node: Any) -> Any:
         kind = node.tag.rpartition(":")[2]
         text: str = node.value
-        if kind == "int":
-            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-        if kind == "float":
-            return float(
-                text.replace(".inf", "inf").replace(".nan", "nan").replace(".Inf", "inf").replace(".NaN", "nan")
-            )
-        if kind == "bool":
-            return text.lower() == "true"
-        if kind == "null":
-            return None
-        if kind not in ("str", "merge"):
-            self._problems.add(f"the tag '{node.tag}' is not understood: write a plain value", self._at(node))
+        try:
+            match kind:
+                case "int":
+                    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+                case "float":
+                    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+                case "bool":
+                    return {"true": True, "false": False}[text.lower()]
+                case "null":
+                    return None
+        except (ValueError, KeyError):
+            # `!!int abc`, and a number of thousands of digits.
+            self._problems.add(f"{kind_of(text)} is no {kind}", self._at(node))
+        if kind not in ("str", "merge", "int", "float", "bool"):
+            self._tag(node)
         return text
 
     def _sequence(self, node: Any) -> YamlList:
@@ -182,7 +207,12 @@ class _Reader:
             key, source = self.value(key_node), self._at(key_node)
             if key_node.tag.endswith(":merge"):
                 given = self.value(value_node)
-                merged += [one for one in (given if isinstance(given, list) else [given]) if isinstance(one, YamlMap)]
+                for one in given if isinstance(given, list) else [given]:
+                    if isinstance(one, YamlMap):
+                        merged.append(one)
+                    else:
+                        message = "'<<' takes in keys and values (`<<: *name`), nothing else"
+                        self._problems.add(message, source)
                 continue
             if not isinstance(key, str):
                 # `yes:` is a word already; `5:` and `null:` mean their text, too.
@@ -203,12 +233,20 @@ class _Reader:
 class Fields:
     """The keys of one mapping, read as what they should be; what is wrong goes to the problems.
 
-    `what` names the mapping in messages ("slot 'amount'"). Keys that are not in `known` are mistakes;
-    None allows any. A missing key, or one without a value, is the default.
+    `what` names the mapping in messages ("slot 'amount'"). Keys that are not in `known` are mistakes
+    (doubts, where Rasa allows them: `loose`); None allows any. A missing key, or one without a value,
+    is the default.
     """
 
     def __init__(
-        self, value: Any, source: Source, what: str, problems: Problems, known: Sequence[str] | None = None
+        self,
+        value: Any,
+        source: Source,
+        what: str,
+        problems: Problems,
+        known: Sequence[str] | None = None,
+        *,
+        loose: bool = False,
     ) -> None:
         self.what = what
         self.problems = problems
@@ -218,7 +256,7 @@ class Fields:
             problems.add(f"{what} must have keys and values, not {kind_of(value)}", source)
         for key in self.data if known is not None else ():
             if key not in (known or ()):
-                problems.unknown(f"key of {what}", key, known or (), self.source(key))
+                problems.unknown(f"key of {what}", key, known or (), self.source(key), loose=loose)
 
     def source(self, key: str) -> Source:
         """Where the key stands, else where the mapping begins."""
@@ -244,6 +282,10 @@ class Fields:
 
     def flag(self, key: str, default: bool) -> bool:
         found: bool = self._typed(key, bool, "true or false", default)
+        return found
+
+    def whole(self, key: str, default: int) -> int:
+        found: int = self._typed(key, int, "a whole number", default)
         return found
 
     def number(self, key: str, default: float) -> float:
