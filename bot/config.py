@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bot.domain import NOWHERE
-from bot.errors import Source, suggest
+from bot.errors import ConfigError, Source, UnknownName, suggest
 from bot.messages import EMPTY
-from bot.registry import known_names, module_name
+from bot.registry import known_names, load_class, wrong_options
 from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain, read_yaml, shown
 
 KEYS = (
@@ -25,6 +25,8 @@ KEYS = (
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"(?:^|[_-])(?:key|token|secret|password)$")
+NOT_LEARNED_YET = ("TEDPolicy", "UnexpecTEDIntentPolicy")
+"""Policies of Rasa that this version does without: what no story or rule covers goes to the fallback."""
 RASA_LATER = ("tracker_store", "lock_store", "event_broker", "nlg", "models")
 """Keys of endpoints.yml that this version does not act on."""
 
@@ -113,7 +115,7 @@ def load_config(root: Path, problems: Problems) -> Config:
     if fields.data.get("importers"):
         problems.doubt("'importers' are not supported: this folder alone is read", fields.source("importers"))
     channels = {channel.name: channel for channel in CHANNELS}
-    channels.update(_channels(fields.mapping("channels"), problems.unknown))
+    channels.update(_channels(fields.mapping("channels"), problems))
     credentials = root / "credentials.yml"
     if credentials.is_file():
         channels.update(_rasa_channels(_expanded(read_yaml(credentials, problems), problems), problems))
@@ -124,8 +126,8 @@ def load_config(root: Path, problems: Problems) -> Config:
     llm, llm_action = _llm(fields, problems)
     return Config(
         languages=fields.texts("languages") or fields.texts("language") or ("en",),
-        pipeline=_components(fields, "pipeline", problems) or (PIPELINE if is_own else RASA_PIPELINE),
-        policies=_components(fields, "policies", problems) or POLICIES,
+        pipeline=_components(fields, "pipeline", "component", problems) or (PIPELINE if is_own else RASA_PIPELINE),
+        policies=_components(fields, "policies", "policy", problems) or POLICIES,
         packs=tuple(fields.text_items("domains")) if is_own else None,
         actions=fields.texts("actions"),
         actions_source=fields.source("actions"),
@@ -134,7 +136,7 @@ def load_config(root: Path, problems: Problems) -> Config:
         llm=llm,
         llm_action=llm_action,
         action_endpoint=endpoint,
-        seed=int(fields.number("seed", 0)),
+        seed=fields.whole("seed", 0),
         typed_payloads=fields.flag("typed_payloads", False),
     )
 
@@ -154,7 +156,9 @@ def _expanded(value: Any, problems: Problems) -> Any:
 
 def _expanded_text(text: str, key: str, source: Source, problems: Problems) -> str:
     def look_up(match: re.Match[str]) -> str:
-        found = os.environ.get(match["name"]) or match["default"]
+        found = os.environ.get(match["name"])
+        if not found and match["default"] is not None:
+            return match["default"]
         if found is None:
             problems.add(
                 f"the environment variable {match['name']} is not set. Set it, or write ${{{match['name']}:-}}", source
@@ -165,35 +169,61 @@ def _expanded_text(text: str, key: str, source: Source, problems: Problems) -> s
     return Secret(found) if _SECRET.search(key) else found
 
 
-def _components(fields: Fields, key: str, problems: Problems) -> tuple[ComponentConfig, ...]:
+def _components(fields: Fields, key: str, kind: str, problems: Problems) -> tuple[ComponentConfig, ...]:
     """The entries of `pipeline:` or `policies:`: a name, or `name:` with options."""
     found = []
     items = fields.sequence(key)
     for item, source in zip(items, items.sources, strict=True):
-        if isinstance(item, str):
-            found.append(ComponentConfig(item, source=source))
-            continue
-        one = Fields(item, source, f"an entry of '{key}'", problems)
-        name = one.text("name")
-        if name:
-            options = {option: plain(value) for option, value in one.data.items() if option != "name"}
-            found.append(ComponentConfig(name, options, source))
-        elif isinstance(item, YamlMap) and item.get("name") is None:
-            problems.add(f"an entry of '{key}' needs a 'name'", source)
+        one = Fields(None if isinstance(item, str) else item, source, f"an entry of '{key}'", problems)
+        name = item if isinstance(item, str) else one.text("name")
+        if not name:
+            if isinstance(item, YamlMap) and item.get("name") is None:
+                problems.add(f"an entry of '{key}' needs a 'name'", source)
+        elif name.rpartition(".")[2] in NOT_LEARNED_YET:
+            problems.warn(f"{name} is not part of this version: stories and rules decide", source)
+        else:
+            found.append(_plugged(kind, name, one, problems, "name"))
     return tuple(found)
 
 
-def _channels(section: YamlMap, unknown: Callable[..., None]) -> dict[str, ComponentConfig]:
+def _plugged(kind: str, name: str, fields: Fields, problems: Problems, *own: str) -> ComponentConfig:
+    """What a name and its options stand for; whether there is such a thing, with such options, is checked.
+
+    `own` are keys that are none of its constructor's, the one with the name first. An option that Rasa
+    would pass over is left out.
+    """
+    place = fields.source(own[0]) if own else fields.place
+    options = {key: plain(value) for key, value in fields.data.items() if key not in own}
+    try:
+        cls = load_class(kind, name, place)
+    except ConfigError as error:
+        problems.errors.append(error)
+        return ComponentConfig(name, options, fields.place)
+    return ComponentConfig(name, _checked(cls, name, options, fields, problems), fields.place)
+
+
+def _checked(cls: type[Any], name: str, options: dict[str, Any], fields: Fields, problems: Problems) -> dict[str, Any]:
+    for error in list(wrong_options(cls, name, options, ("languages", "seed", "root"), fields.source)):
+        if isinstance(error, UnknownName) and not problems.strict:
+            problems.warnings.append(error)
+            del options[error.name]
+        else:
+            problems.errors.append(error)
+    return options
+
+
+def _channels(section: YamlMap, problems: Problems) -> dict[str, ComponentConfig]:
     """`channels:` of config.yml: a channel's name with its options, or `false` to leave it out."""
     found = {}
     for name, value in section.items():
         source = section.sources[name]
-        if module_name(name) not in known_names("channel") and ":" not in name:
-            unknown("channel", name, known_names("channel"), source)
-        elif value is False:
+        if value is False:
+            if name not in known_names("channel"):
+                problems.unknown("channel", name, known_names("channel"), source)
             found[name] = ComponentConfig("", source=source)
         else:
-            found[name] = ComponentConfig(name, plain(value) if isinstance(value, YamlMap) else EMPTY, source)
+            given = None if value is True else value
+            found[name] = _plugged("channel", name, Fields(given, source, f"channel '{name}'", problems), problems)
     return found
 
 
@@ -204,7 +234,8 @@ def _rasa_channels(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
     for name, value in fields.data.items():
         source = fields.source(name)
         if name in known_names("channel"):
-            found[name] = ComponentConfig(name, plain(value) if isinstance(value, YamlMap) else EMPTY, source)
+            given = value if isinstance(value, YamlMap) else None
+            found[name] = _plugged("channel", name, Fields(given, source, f"channel '{name}'", problems), problems)
         elif name == "rasa":
             problems.warn("the channel 'rasa' belongs to Rasa X and Rasa Enterprise: it is left out", source)
         else:
@@ -225,23 +256,22 @@ def _endpoint(file: Any, problems: Problems) -> ComponentConfig | None:
             problems.warn(message, fields.source(name))
         elif name != "action_endpoint":
             problems.doubt(f"there is no endpoint called '{name}'", fields.source(name))
-    endpoint = fields.mapping("action_endpoint")
-    if "action_endpoint" not in fields.data or not endpoint:
+    given, source = fields.mapping("action_endpoint"), fields.source("action_endpoint")
+    if not given:
         return None
-    return ComponentConfig("action_endpoint", plain(endpoint), fields.source("action_endpoint"))
+    from bot.remote_actions import RemoteActions
+
+    one = Fields(given, source, "action_endpoint", problems)
+    options = _checked(RemoteActions, "action_endpoint", plain(given), one, problems)
+    return ComponentConfig("action_endpoint", options, source)
 
 
 def _store(fields: Fields, problems: Problems) -> ComponentConfig:
     value = fields.data.get("store")
-    if value is None:
-        return ComponentConfig("sqlite")
     if isinstance(value, str):
-        return ComponentConfig(value, source=fields.source("store"))
+        return _plugged("store", value, Fields(None, fields.source("store"), "'store'", problems), problems)
     one = Fields(value, fields.source("store"), "'store'", problems)
-    name = one.text("type") or "sqlite"
-    return ComponentConfig(
-        name, {key: plain(option) for key, option in one.data.items() if key != "type"}, fields.source("store")
-    )
+    return _plugged("store", one.text("type") or "sqlite", one, problems, "type")
 
 
 def _llm(fields: Fields, problems: Problems) -> tuple[ComponentConfig | None, Mapping[str, Any]]:
@@ -256,9 +286,8 @@ def _llm(fields: Fields, problems: Problems) -> tuple[ComponentConfig | None, Ma
         if not low <= value <= high:
             problems.add(f"'{key}' of 'llm' must be from {low} to {high}, not {kind_of(value)}", one.source(key))
         action[key] = float(value)
-    name = one.text("provider") or "openai"
-    own = ("provider", "deadline", "threshold")
-    options = {key: plain(value) for key, value in one.data.items() if key not in own and value not in (None, "")}
-    if not options.get("model"):
+    if not one.data.get("model"):
         return None, action
-    return ComponentConfig(name, options, source), action
+    empty = [key for key, value in one.data.items() if value in (None, "")]
+    name = one.text("provider") or "openai"
+    return _plugged("LLM provider", name, one, problems, "provider", "deadline", "threshold", *empty), action

@@ -73,9 +73,8 @@ class DomainReader:
         self._actions(fields)
         if "session_config" in file:
             self._session(fields)
-        config = Fields(
-            file.get("config"), fields.source("config"), "'config'", self.problems, ("store_entities_as_slots",)
-        )
+        known = ("store_entities_as_slots",)
+        config = Fields(file.get("config"), fields.source("config"), "'config'", self.problems, known, loose=True)
         self.store_entities_as_slots = config.flag("store_entities_as_slots", self.store_entities_as_slots)
 
     def domain(self) -> Domain:
@@ -146,7 +145,8 @@ class DomainReader:
 
     def _intents(self, fields: Fields) -> None:
         for name, options, source, written in self._listed(fields, "intents", "intent"):
-            inner = Fields(options, source, f"intent '{name}'", self.problems, ("use_entities", "ignore_entities"))
+            known = ("use_entities", "ignore_entities")
+            inner = Fields(options, source, f"intent '{name}'", self.problems, known, loose=True)
             use: tuple[str, ...] | None = None
             if isinstance(inner.data.get("use_entities"), bool):
                 use = None if inner.data["use_entities"] else ()
@@ -160,7 +160,7 @@ class DomainReader:
     def _entities(self, fields: Fields) -> None:
         known = ("roles", "groups", "influence_conversation")
         for name, options, source, written in self._listed(fields, "entities", "entity"):
-            inner = Fields(options, source, f"entity '{name}'", self.problems, known)
+            inner = Fields(options, source, f"entity '{name}'", self.problems, known, loose=True)
             influence = inner.flag("influence_conversation", True)
             self.entities[name] = EntitySpec(name, inner.texts("roles"), inner.texts("groups"), influence, source)
             self._keep_raw("entities", name, written)
@@ -192,7 +192,7 @@ class DomainReader:
     def _slot(self, name: str, value: Any, source: Source) -> SlotSpec | None:
         known = ("type", "influence_conversation", "initial_value", "values", "min_value", "max_value", "mappings")
         custom = isinstance(value, YamlMap) and "." in str(value.get("type") or "")
-        fields = Fields(value, source, f"slot '{name}'", self.problems, None if custom else known)
+        fields = Fields(value, source, f"slot '{name}'", self.problems, None if custom else known, loose=True)
         kind = fields.text("type")
         if kind is None:
             if fields.data.get("type") is None:
@@ -202,7 +202,7 @@ class DomainReader:
             self.problems.unknown("slot type", kind, SLOT_TYPES, fields.source("type"))
         values = tuple(plain(fields.sequence("values")))
         if kind == "categorical" and not values:
-            self.problems.add(f"slot '{name}' is categorical and has no values", source)
+            self.problems.doubt(f"slot '{name}' is categorical and has no values", source)
         if "mappings" not in fields.data:
             self.problems.doubt(
                 f"slot '{name}' has no mappings: say how it is filled, or `mappings: [type: custom]`", source
@@ -240,7 +240,7 @@ class DomainReader:
             else:
                 self.problems.add(f"{what} needs a type: one of {', '.join(_MAPPINGS)}", source)
             return None
-        fields = Fields(item, source, what, self.problems, ("type", "conditions", *_MAPPINGS[kind]))
+        fields = Fields(item, source, what, self.problems, ("type", "conditions", *_MAPPINGS[kind]), loose=True)
         entity = fields.text("entity")
         if kind == "from_entity" and not entity:
             self.problems.add(f"{what} of type from_entity needs an 'entity'", source)
@@ -278,9 +278,8 @@ class DomainReader:
 
     def _session(self, fields: Fields) -> None:
         known = ("session_expiration_time", "carry_over_slots_to_new_session")
-        inner = Fields(
-            fields.data["session_config"], fields.source("session_config"), "'session_config'", self.problems, known
-        )
+        place = fields.source("session_config")
+        inner = Fields(fields.data["session_config"], place, "'session_config'", self.problems, known, loose=True)
         minutes = inner.number(known[0], SessionConfig().expiration_minutes)
         if minutes < 0:
             self.problems.add(

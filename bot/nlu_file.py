@@ -59,10 +59,11 @@ class NluReader:
         )
 
     def _block(self, block: Any, source: Source) -> None:
-        fields = Fields(block, source, "this block of 'nlu'", self.problems, (*_KINDS, "examples", "metadata"))
+        known = (*_KINDS, "examples", "metadata")
+        fields = Fields(block, source, "this block of 'nlu'", self.problems, known)
         kind = next((kind for kind in _KINDS if kind in fields.data), None)
         if kind is None:
-            if isinstance(block, YamlMap):
+            if isinstance(block, YamlMap) and set(block) <= set(known):
                 self.problems.add(f"a block of 'nlu' needs one of the keys {', '.join(_KINDS)}", source)
             return
         name = fields.text(kind)
@@ -93,7 +94,9 @@ class NluReader:
         value, source = fields.data.get("examples"), fields.source("examples")
         shared = _metadata("intent", fields.data.get("metadata"))
         if isinstance(value, str):
-            for number, line in enumerate(value.splitlines(), 1):
+            # After `examples: |` they begin on the next line; `examples: "- one"` is on the same.
+            first = 1 if "\n" in value else 0
+            for number, line in enumerate(value.splitlines(), first):
                 place = Source(source.file, source.line + number)
                 if line.startswith("-"):
                     text = line[1:].strip("\n\r ")
@@ -160,6 +163,8 @@ def read_annotations(text: str, source: Source, problems: Problems) -> tuple[str
             entities.append(Entity(match["entity"], match["value"] or said, start, end))
         else:
             written = [match["one"]] if match["one"] else [one["one"] for one in _ONE_OF_MANY.finditer(match["many"])]
+            if not written:
+                problems.doubt(f"'{match[0]}' annotates nothing: write [{said}](city) for an entity", source)
             for one in written:
                 entity = _annotated(one, said, start, end, source, problems)
                 entities += [entity] if entity else []
@@ -179,8 +184,8 @@ def _annotated(inside: str, said: str, start: int, end: int, source: Source, pro
         return None
     for key, value in data.items():
         if key not in _ENTITY_KEYS:
-            problems.unknown("key of an annotation", key, _ENTITY_KEYS, source)
-        elif not isinstance(value, str):
+            problems.unknown("key of an annotation", key, _ENTITY_KEYS, source, loose=True)
+        elif not isinstance(value, str) and (key != "value" or not isinstance(value, int | float)):
             problems.add(f"'{key}' of the annotation of '{said}' must be text, not {kind_of(value)}", source)
             return None
     if not data.get("entity"):

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bot import __version__
 from bot.config import Config, load_config
@@ -24,6 +26,7 @@ from bot.training_data import Rule, Story, TrainingData
 from bot.validation import check_dialogues, check_examples
 from bot.yaml_file import Fields, Problems, YamlMap, read_yaml, shown
 
+_D = TypeVar("_D", Story, Rule)
 DATA_KEYS = ("nlu", "stories", "rules")
 READABLE = ("3",)
 """Versions of the file format, by their first digit."""
@@ -59,6 +62,9 @@ def load_project(root: Path) -> Project:
             f"there is no config.yml in '{shown(root)}': this is no project. Name its folder with --project, "
             "or make one: frontdesk init my-bank"
         )
+    if str(root) not in sys.path:
+        # Components of the project's own; last, so that nothing in it takes the place of a library.
+        sys.path.append(str(root))
     problems = Problems()
     config = load_config(root, problems)
     layers = [_pack(root, name, source, problems) for name, source in config.packs or ()]
@@ -151,30 +157,44 @@ class _Reader:
     def layer(self, files: Iterable[Path]) -> None:
         """Files that stand beside each other; those of a later layer count for more."""
         self.domain.next_layer()
+        stories: list[Story] = []
+        rules: list[Rule] = []
         for file in files:
             self.files.append(file)
             content = read_yaml(file, self.problems)
-            if content is None:
+            if content is None or self._is_foreign(content, file):
                 continue
-            source = Source(shown(file), 1)
             known = ("version", *DOMAIN_KEYS, *DATA_KEYS, "e2e_actions")
-            fields = Fields(content, source, f"the file '{file.name}'", self.problems, known)
-            if self._is_readable(fields):
-                self._sections(fields.data, fields)
+            fields = Fields(
+                content, Source(shown(file), 1), f"the file '{file.name}'", self.problems, known, loose=True
+            )
+            self._check_version(fields)
+            self.domain.read(fields.data)
+            self.nlu.read(fields.data.get("nlu"), fields.source("nlu"))
+            stories += read_stories(fields.data.get("stories"), fields.source("stories"), self.problems)
+            rules += read_rules(fields.data.get("rules"), fields.source("rules"), self.problems)
+        self.stories = _with_later(self.stories, stories)
+        self.rules = _with_later(self.rules, rules)
 
-    def _is_readable(self, fields: Fields) -> bool:
+    def _is_foreign(self, content: object, file: Path) -> bool:
+        """In a project of Rasa's layout, YAML of something else may lie about, and Rasa passes over it."""
+        known = isinstance(content, YamlMap) and any(key in content for key in (*DOMAIN_KEYS, *DATA_KEYS))
+        if self.problems.strict or known:
+            return False
+        self.problems.warn("this is neither a domain nor training data: it is passed over", Source(shown(file)))
+        return True
+
+    def _check_version(self, fields: Fields) -> None:
         version = fields.data.get("version")
-        if version is None or str(version).partition(".")[0] in READABLE:
-            return True
-        message = f"the file is of format version {version}; versions 3.0 and 3.1 are read"
-        self.problems.add(message, fields.source("version"))
-        return False
+        if version is not None and str(version).partition(".")[0] not in READABLE:
+            message = f"the file is of format version {version}, not 3.1: see what changed since, then change this line"
+            self.problems.doubt(message, fields.source("version"))
 
-    def _sections(self, content: YamlMap, fields: Fields) -> None:
-        self.domain.read(content)
-        self.nlu.read(content.get("nlu"), fields.source("nlu"))
-        self.stories += read_stories(content.get("stories"), fields.source("stories"), self.problems)
-        self.rules += read_rules(content.get("rules"), fields.source("rules"), self.problems)
+
+def _with_later(earlier: Sequence[_D], later: Sequence[_D]) -> list[_D]:
+    """Both; of a later layer's name the earlier ones are gone."""
+    names = {one.name for one in later if one.name}
+    return [one for one in earlier if one.name not in names] + list(later)
 
 
 def _retrieval_responses(domain: Domain) -> dict[str, tuple[str, ...]]:

@@ -11,10 +11,12 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from bot.errors import ConfigError, Source, UnknownName
+from bot.yaml_file import kind_of
 
 FOLDERS = {
     "component": "bot.nlu",
@@ -24,6 +26,7 @@ FOLDERS = {
     "store": "bot.stores",
     "action": "bot.actions",
 }
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
 T = TypeVar("T")
 
 
@@ -63,25 +66,63 @@ def construct(cls: type[T], options: Mapping[str, Any], source: Source | None = 
 
     What `context` offers is passed where the constructor has that keyword and the options do not.
     """
-    parameters = inspect.signature(cls).parameters
-    known = [name for name, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for key in options:
-        if key not in known and not takes_any:
-            raise UnknownName(f"option of {cls.__name__}", str(key), known, source)
-    missing = [
-        name
-        for name, p in parameters.items()
-        if name in known and p.default is p.empty and name not in options and name not in context
-    ]
-    if missing:
-        raise ConfigError(f"{cls.__name__} needs the option '{missing[0]}'", source)
-    arguments = {name: value for name, value in context.items() if name in known}
-    arguments.update(options)
+    for error in wrong_options(cls, cls.__name__, options, context, lambda _: source):
+        raise error
+    offered = {name: value for name, value in context.items() if name in _keywords(cls)}
     try:
-        return cls(**arguments)
+        return cls(**{**offered, **options})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{cls.__name__}: {error}", source) from error
+
+
+def wrong_options(
+    cls: type[Any],
+    name: str,
+    options: Mapping[str, Any],
+    context: Collection[str],
+    place: Callable[[str], Source | None],
+) -> Iterator[ConfigError]:
+    """Options that the constructor does not have, or has with another type, and those it cannot do without.
+
+    `name` is the class's in the configuration, `context` the keywords that come from elsewhere; `place` says
+    where an option is written.
+    """
+    keywords = _keywords(cls)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(cls).parameters.values())
+    for key, value in options.items():
+        if key in keywords:
+            types = _plain_types(cls, key)
+            if types and not _is_one_of(value, types):
+                expected = " or ".join(_WORDS[kind] for kind in types)
+                message = f"'{key}' of {name} must be {expected}, not {kind_of(value)}"
+                yield ConfigError(message, place(key))
+        elif not takes_any:
+            yield UnknownName(f"option of {name}", str(key), keywords, place(key))
+    for key, parameter in keywords.items():
+        if parameter.default is parameter.empty and key not in options and key not in context:
+            yield ConfigError(f"{name} needs the option '{key}'", place(key))
+
+
+def _keywords(cls: type[Any]) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(cls).parameters
+    return {name: p for name, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+
+
+def _plain_types(cls: type[Any], key: str) -> tuple[type[Any], ...]:
+    """bool, int, float, str or None, where the constructor says that the option is one of these; else nothing."""
+    try:
+        hint = typing.get_type_hints(cls.__init__).get(key)
+    except (NameError, TypeError):
+        # A class of the user's, whose annotations need not be there at run time.
+        return ()
+    kinds = typing.get_args(hint) or (hint,)
+    return kinds if all(kind in _WORDS for kind in kinds) else ()
+
+
+def _is_one_of(value: Any, types: tuple[type[Any], ...]) -> bool:
+    if isinstance(value, bool):
+        return bool in types
+    return isinstance(value, types) or (isinstance(value, int) and float in types)
 
 
 def _own_class(kind: str, name: str, source: Source | None) -> type[Any]:
@@ -91,8 +132,9 @@ def _own_class(kind: str, name: str, source: Source | None) -> type[Any]:
         return load_class(kind, short, source)
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"the {kind} '{name}' cannot be imported: {error}", source) from error
+    except Exception as error:
+        # Whatever goes wrong in a file of the user's.
+        raise ConfigError(f"the {kind} '{name}' cannot be imported: {type(error).__name__}: {error}", source) from error
     if not inspect.isclass(found):
         raise ConfigError(f"the {kind} '{name}' is no class", source)
     return found

@@ -39,9 +39,6 @@ DATABASE = "frontdesk.db"
 Progress = Callable[[str, float], None]
 """Told what is being done, and how far along (0…1) it is."""
 
-NOT_LEARNED_YET = {"TEDPolicy", "UnexpecTEDIntentPolicy"}
-"""Policies of Rasa that this version does without: what no story or rule covers goes to the fallback."""
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -192,9 +189,6 @@ def _encoder(pipeline: Pipeline) -> Any:
 def _policies(project: Project) -> list[tuple[ComponentConfig, Policy]]:
     found = []
     for config in project.config.policies:
-        if config.name.rsplit(".", 1)[-1] in NOT_LEARNED_YET:
-            log.warning("%s: %s is not part of this version; stories and rules decide", config.source, config.name)
-            continue
         cls = load_class("policy", config.name, config.source)
         found.append((config, construct(cls, config.options, config.source, seed=project.config.seed)))
     return found
