@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import copy
 import importlib
 import importlib.util
 import inspect
@@ -270,7 +269,7 @@ async def run_action(action: Any, tracker: Tracker, domain: Domain, *, idempoten
         theirs = _sdk_tracker(tracker)
         dispatcher = _sdk().executor.CollectingDispatcher()
     # A form's list of slots is what an action may lengthen in place; the rest is large and only read.
-    described = {**domain.raw, "forms": copy.deepcopy(domain.raw.get("forms") or {})}
+    described = {**domain.raw, "forms": _apart(domain.raw.get("forms") or {})}
     try:
         async with asyncio.timeout(LONGEST_RUN):
             returned = await _call(action, dispatcher, theirs, described)
@@ -292,6 +291,14 @@ async def run_action(action: Any, tracker: Tracker, domain: Domain, *, idempoten
     except StoreError as error:
         raise ActionError(f"action '{name}' ({_place_of(type(action))}): {error}") from error
     return result
+
+
+def _apart(forms: Mapping[str, Any]) -> dict[str, Any]:
+    """The forms with lists of slots of their own."""
+    return {
+        name: {key: list(value) if isinstance(value, list) else value for key, value in form.items()}
+        for name, form in forms.items()
+    }
 
 
 def read_events(returned: Any, name: str, domain: Domain) -> list[Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -31,12 +32,13 @@ class Understanding:
         self._quick = False
 
     async def warm_up(self, text: str = "hello, how are you?") -> None:
-        """Load what is loaded on first use, and see how quick the pipeline is."""
+        """Load what is loaded on first use, see how quick the pipeline is, and load the rest beside the first turns."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._pipeline.parse, [text])
         start = time.perf_counter()
         await loop.run_in_executor(self._thread, self._pipeline.parse, [text])
         self._quick = time.perf_counter() - start < QUICK
+        threading.Thread(target=self._pipeline.warm_up, name="warm-up", daemon=True).start()
 
     async def parse(self, text: str) -> Parse:
         """What the pipeline makes of the text."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +14,9 @@ from bot.messages import Parse
 from bot.nlu import gloss as chinese
 from bot.nlu import minilm
 from bot.nlu.features import Floats
+
+MOST_KEPT = 64
+"""Texts whose vectors are at hand: an open question is first understood, then looked up in the documents."""
 
 
 class Encoder(Protocol):
@@ -58,6 +60,8 @@ class LanguageModelFeaturizer:
         self._model = str(folder) if folder.is_dir() else model
         self._cache_dir = cache_dir
         self._encoder: Encoder | None = None
+        # Replaced and never changed, so that two threads may read it.
+        self._latest: dict[str, Floats] = {}
 
     def train(self, data: object, parses: Sequence[Parse]) -> None:
         """Nothing is learned; a missing encoder is told before the rest of the training."""
@@ -65,18 +69,25 @@ class LanguageModelFeaturizer:
 
     def parse(self, parses: Sequence[Parse]) -> None:
         texts = [chinese.gloss(parse.text) if self._wants_gloss(parse.text) else parse.text for parse in parses]
-        rows = self._load_encoder().encode(texts)
-        for parse, row in zip(parses, rows, strict=True):
-            parse.features[self.name] = row
+        rows = {text: self._latest[text] for text in texts if text in self._latest}
+        new = list(dict.fromkeys(text for text in texts if text not in rows))
+        if new:
+            rows.update(zip(new, self._load_encoder().encode(new), strict=True))
+            if len(rows) <= MOST_KEPT:
+                self._latest = {**self._latest, **rows} if len(self._latest) < MOST_KEPT else rows
+        for parse, text in zip(parses, texts, strict=True):
+            parse.features[self.name] = rows[text]
 
     def save(self, folder: Path) -> None:
         """The encoder is part of the installation, not of the trained model."""
 
     def load(self, folder: Path) -> None:
         self._load_encoder()
+
+    def warm_up(self) -> None:
+        """A second's work that the first Chinese customer would otherwise wait for."""
         if self._gloss and any(language.startswith("zh") for language in self._languages):
-            # A second's work that the first Chinese customer would otherwise wait for.
-            threading.Thread(target=chinese.warm, name="gloss", daemon=True).start()
+            chinese.warm()
 
     def _wants_gloss(self, text: str) -> bool:
         return self._gloss and chinese.has_chinese(text)

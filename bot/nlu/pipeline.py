@@ -74,6 +74,11 @@ class Pipeline:
                 component.parse(parses)
         return parses
 
+    def warm_up(self) -> None:
+        """What components would otherwise load at the first message that needs it (those with a `warm_up`)."""
+        for _, component in self.components:
+            getattr(component, "warm_up", lambda: None)()
+
     def save(self, folder: Path) -> None:
         """Each component that learns gets a folder of its own in `folder`."""
         for place, component in self._places(folder):
