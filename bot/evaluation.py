@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.assistant import Assistant
+from bot.domain import Domain
 from bot.errors import ConfigError, Source
 from bot.events import ActionExecuted, ActiveLoopChanged, Event, SlotSet
 from bot.messages import UserMessage
@@ -34,6 +35,7 @@ from bot.shell import as_text
 from bot.story_file import read_stories
 from bot.tracker import LISTEN, Tracker
 from bot.training_data import ActionStep, Example, LoopStep, SlotStep, Story, UserStep
+from bot.validation import check_dialogues, check_examples, known_actions
 from bot.yaml_file import Fields, Problems, YamlList, YamlMap, plain, read_yaml, shown
 
 STEP_KEYS = ("user", "bot", "action", "slot")
@@ -103,25 +105,28 @@ def read_tests(project: Project) -> Tests:
         fields = Fields(content, Source(shown(file), 1), f"the file '{file.name}'", problems, known)
         nlu.read(fields.data.get("nlu"), fields.source("nlu"))
         stories += read_stories(fields.data.get("stories"), fields.source("stories"), problems)
-        conversations += _conversations(fields, problems)
+        conversations += _conversations(fields, project.domain, problems)
+    check_dialogues(stories, project.domain, problems)
+    check_examples(nlu.examples, project.domain, problems)
     problems.raise_errors()
     return Tests(tuple(nlu.examples), tuple(stories), tuple(conversations))
 
 
-def _conversations(file: Fields, problems: Problems) -> Iterator[Conversation]:
+def _conversations(file: Fields, domain: Domain, problems: Problems) -> Iterator[Conversation]:
     setup = file.text("setup")
     items = file.sequence("conversations")
     for item, source in zip(items, items.sources, strict=True):
         fields = Fields(item, source, "this conversation", problems, ("name", "language", "steps"))
         name = fields.text("name") or ""
         steps = fields.sequence("steps")
-        checks = tuple(_checks(steps, problems))
-        if not any(check.kind == "user" for check in checks) or not any(check.kind != "user" for check in checks):
+        checks = tuple(_checks(steps, domain, problems))
+        kinds = {kind for step in steps if isinstance(step, YamlMap) for kind in step}
+        if "user" not in kinds or len(kinds) == 1:
             problems.add(f"conversation '{name}' must have something that is said and something to check", source)
         yield Conversation(name, checks, fields.text("language"), setup, source)
 
 
-def _checks(steps: YamlList, problems: Problems) -> Iterator[Check]:
+def _checks(steps: YamlList, domain: Domain, problems: Problems) -> Iterator[Check]:
     for step, source in zip(steps, steps.sources, strict=True):
         if not isinstance(step, YamlMap) or len(step) != 1:
             problems.add(f"a step has one of the keys {', '.join(STEP_KEYS)}", source)
@@ -131,6 +136,10 @@ def _checks(steps: YamlList, problems: Problems) -> Iterator[Check]:
             problems.unknown("step of a conversation", kind, STEP_KEYS, source)
         elif kind == "slot" and not isinstance(value, YamlMap):
             problems.add("'slot' needs names with values, as in {account: savings}", source)
+        elif kind == "slot" and (unknown := [name for name in value if name not in domain.slots]):
+            problems.unknown("slot", unknown[0], tuple(domain.slots), source)
+        elif kind == "action" and value not in (known := known_actions(domain)):
+            problems.unknown("action", value, known, source)
         elif kind == "bot":
             for pattern in value if isinstance(value, YamlList) else [value]:
                 yield Check(kind, str(pattern), source)
@@ -300,9 +309,9 @@ async def _say(text: str, sender: str, language: str | None, assistant: Assistan
 async def _wrong_slots(expected: Mapping[str, Any], sender: str, assistant: Assistant) -> str | None:
     slots = (await assistant.tracker(f"test:{sender}")).slots
     wrong = [
-        f"slot '{name}' is {slots.get(name)!r}, not {value!r}" if name in slots else f"there is no slot '{name}'"
+        f"slot '{name}' is {slots.get(name)!r}, not {value!r}"
         for name, value in expected.items()
-        if name not in slots or slots[name] != value
+        if slots.get(name) != value
     ]
     return "; ".join(wrong) or None
 

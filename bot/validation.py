@@ -40,11 +40,14 @@ class Finding:
     message: str
     source: Source
 
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.severity, str(self.source), self.message)))
+
 
 def check_dialogues(dialogues: Sequence[Story | Rule], domain: Domain, problems: Problems) -> None:
     """Every intent, action, slot and form that a story or rule names is the domain's."""
     intents = (*domain.intents, *DEFAULT_INTENTS)
-    actions = (*domain.actions, *domain.responses, *domain.forms, *DEFAULT_ACTIONS)
+    actions = known_actions(domain)
     retrieval = {name.split("/")[0] for name in domain.responses if "/" in name}
     known = {
         "intent": intents,
@@ -69,6 +72,10 @@ def check_dialogues(dialogues: Sequence[Story | Rule], domain: Domain, problems:
                         f"{where} uses the {kind} '{name}', which the domain does not have.{suggest(name, known[kind])}"
                     )
                     problems.doubt(message, step.source)
+
+
+def known_actions(domain: Domain) -> tuple[str, ...]:
+    return (*domain.actions, *domain.responses, *domain.forms, *DEFAULT_ACTIONS)
 
 
 def _flat(steps: Sequence[Step]) -> Iterator[Step]:
@@ -117,7 +124,7 @@ def validate(project: Project) -> list[Finding]:
     """All that there is to say about a project that could be read, in the order of its files."""
     findings = [Finding("warning", error.message, error.source or _NOWHERE) for error in project.warnings]
     findings += _contradictions(project)
-    for check in (_actions, _components, _examples, _unused, _tests):
+    for check in (_actions, _components, _examples, _questions, _unused, _tests):
         findings += check(project)
     return sorted(findings, key=lambda finding: (finding.source, finding.severity, finding.message))
 
@@ -195,6 +202,18 @@ def _examples(project: Project) -> list[Finding]:
                 message = f"entity '{entity.entity}' is annotated, but the domain does not have it.{hint}"
                 findings.append(Finding("warning", message, example.source))
     return findings
+
+
+def _questions(project: Project) -> Iterator[Finding]:
+    """Slots that a form would wait for without asking."""
+    known = known_actions(project.domain)
+    for form in project.domain.forms.values():
+        # A form's own validation may fill what nobody asks for.
+        for slot in () if f"validate_{form.name}" in known else form.required_slots:
+            names = (f"{kind}_ask_{of}{slot}" for kind in ("utter", "action") for of in ("", f"{form.name}_"))
+            if not any(name in known for name in names):
+                message = f"form '{form.name}' has no question for '{slot}': write the response 'utter_ask_{slot}'"
+                yield Finding("warning", message, form.source)
 
 
 def _unused(project: Project) -> list[Finding]:

@@ -7,6 +7,7 @@ Source of the behaviour: https://rasa.com/docs/rasa/rules
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ class RulePolicy:
         self._check = check_for_contradictions
         self._use_nlu_confidence = use_nlu_confidence_as_score
         self._rules: list[Learned] = []
+        self._after: dict[str | None, list[Learned]] = {}
         self._unhappy: list[Learned] = []
         self._in_stories: set[str] = set()
         self._has_text_rules = False
@@ -81,6 +83,9 @@ class RulePolicy:
 
     def _index(self) -> None:
         self._has_text_rules = any("text" in state.get("user", {}) for rule in self._rules for state in rule.states)
+        self._after = defaultdict(list)
+        for rule in self._rules:
+            self._after[_latest_action(rule.states)].append(rule)
 
     def _compare(self, dialogues: Sequence[TrainingDialogue]) -> tuple[set[str], list[DataError]]:
         """The rules that stories follow, too, and the places where a rule and a dialogue disagree."""
@@ -94,7 +99,7 @@ class RulePolicy:
                 if predicted == step.action and not dialogue.is_rule:
                     used.add(source)
                 elif predicted not in (None, step.action):
-                    best = self._best(self._rules, states)
+                    best = self._best(states)
                     if best is None or self._is_listen_after_action(best, dialogue):
                         continue
                     found.append(_contradiction(dialogue, step, best, predicted or ""))
@@ -114,7 +119,7 @@ class RulePolicy:
             return default, f"default {default}"
         if loop and state.get("prev_action", {}).get("action_name") == loop:
             return LISTEN, f"loop {loop} listen"
-        best = self._best(self._rules, states)
+        best = self._best(states)
         if best is None:
             return None, ""
         if loop and best.action == LISTEN and not _loop(best.states[-1]):
@@ -174,7 +179,7 @@ class RulePolicy:
 
     def _from_rules(self, tracker: Tracker, states: Sequence[State]) -> tuple[str | None, str, bool]:
         """The action of the best rule, that rule's key, and whether a form returns from a digression."""
-        best = self._best(self._rules, states)
+        best = self._best(states)
         action = best.action if best else None
         loop = tracker.active_loop_name
         interrupted = False
@@ -188,9 +193,9 @@ class RulePolicy:
             interrupted = INTERRUPTED in conditions
         return action, best.key if best else "", interrupted
 
-    @staticmethod
-    def _best(rules: Iterable[Learned], states: Sequence[State]) -> Learned | None:
-        fitting = [rule for rule in rules if _applies(rule.states, states)]
+    def _best(self, states: Sequence[State]) -> Learned | None:
+        """The longest rule that applies: of those alone that go on after the latest action."""
+        fitting = [rule for rule in self._after.get(_latest_action(states), ()) if _applies(rule.states, states)]
         return max(fitting, key=lambda rule: len(rule.key), default=None)
 
     # ---- keeping ----
@@ -213,6 +218,12 @@ class RulePolicy:
 
 def _key(states: Sequence[State]) -> str:
     return orjson.dumps(list(states), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _latest_action(states: Sequence[State]) -> str | None:
+    """What ran last: an action's name or its text; None at the beginning."""
+    previous: State = states[-1].get("prev_action") or {}
+    return previous.get("action_name") or previous.get("action_text")
 
 
 def _loop(state: State) -> str | None:
