@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +22,16 @@ from bot import __version__
 from bot.action_execution import Actions
 from bot.assistant import Assistant
 from bot.config import ComponentConfig
-from bot.errors import ModelError
+from bot.errors import ConfigError, ModelError
 from bot.interfaces import Policy, Store, TrainablePolicy
 from bot.nlu.pipeline import Pipeline
 from bot.project import Project
 from bot.registry import construct, load_class
 from bot.understanding import Understanding
+from bot.yaml_file import shown
 
 if TYPE_CHECKING:
     from bot.knowledge.index import Index
-
-log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 DATABASE = "frontdesk.db"
@@ -64,7 +63,10 @@ def train(project: Project, progress: Progress | None = None) -> Path:
     """Train everything and return the model's folder. A half-written model is never seen."""
     report = progress or (lambda what, done: None)
     models = models_folder(project)
-    models.mkdir(parents=True, exist_ok=True)
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"'{shown(models)}' cannot be written: {error.strerror}") from error
     with tempfile.TemporaryDirectory(prefix=".training-", dir=models) as temporary:
         folder = Path(temporary) / "model"
         folder.mkdir()
@@ -72,7 +74,9 @@ def train(project: Project, progress: Progress | None = None) -> Path:
         report("dialogue", 0.0)
         for number, (config, policy) in enumerate(learn_dialogues(project)):
             if isinstance(policy, TrainablePolicy):
-                policy.save(_subfolder(folder, "policies", number, config.name))
+                place = _policy_folder(folder, number, config.name)
+                place.mkdir(parents=True)
+                policy.save(place)
         report("understanding", 0.1)
         pipeline = untrained_pipeline(project)
         pipeline.train(project.data, lambda what, done: report(what, 0.1 + 0.7 * done))
@@ -95,14 +99,19 @@ def train(project: Project, progress: Progress | None = None) -> Path:
 
 
 def load_model(project: Project, folder: Path | None = None) -> Model:
-    """The model in `folder`, or the one for the present data. `ModelError` says what is wrong and what to do."""
+    """The model in `folder`, or the one for the present data. `ModelError` says what is wrong and what to do.
+
+    `folder` may hold several models: the one for the present data is meant.
+    """
     place = folder or find_model(project)
     if place is None:
-        raise ModelError(f"there is no model for the data in '{project.root}'. Run: frontdesk train")
+        raise ModelError(f"there is no model for the data in '{shown(project.root)}'. Run: frontdesk train")
+    if (place / project.fingerprint[:12] / MANIFEST).is_file():
+        place = place / project.fingerprint[:12]
     manifest = _verified(place)
     if manifest["fingerprint"] != project.fingerprint:
         raise ModelError(
-            f"the model '{place}' was trained on other data than this project's (another domain, other examples "
+            f"the model '{shown(place)}' was trained on other data than this project's (another domain, other examples "
             f"or another configuration). Run: frontdesk train"
         )
     pipeline = untrained_pipeline(project)
@@ -110,7 +119,11 @@ def load_model(project: Project, folder: Path | None = None) -> Model:
     policies = []
     for number, (config, policy) in enumerate(_policies(project)):
         if isinstance(policy, TrainablePolicy):
-            policy.load(_subfolder(place, "policies", number, config.name))
+            try:
+                policy.load(_policy_folder(place, number, config.name))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                message = f"the {config.name} in '{shown(place)}' cannot be read: {error}. Run: frontdesk train --force"
+                raise ModelError(message) from error
         policies.append(policy)
     knowledge = None
     if (place / "knowledge").is_dir():
@@ -211,10 +224,8 @@ def _remote_actions(project: Project) -> Any:
     return construct(RemoteActions, config.options, config.source)
 
 
-def _subfolder(folder: Path, kind: str, number: int, name: str) -> Path:
-    place = folder / kind / f"{number}_{name.rsplit('.', 1)[-1]}"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+def _policy_folder(model: Path, number: int, name: str) -> Path:
+    return model / "policies" / f"{number}_{re.split('[.:]', name)[-1]}"
 
 
 def _write_manifest(folder: Path, project: Project) -> None:
@@ -231,18 +242,20 @@ def _write_manifest(folder: Path, project: Project) -> None:
 def _verified(folder: Path) -> Mapping[str, Any]:
     """The manifest, once every file has the bytes it should have."""
     if not folder.is_dir():
-        raise ModelError(f"there is no model folder '{folder}'. Run: frontdesk train")
+        raise ModelError(f"there is no model folder '{shown(folder)}'. Run: frontdesk train")
     try:
         manifest: Mapping[str, Any] = orjson.loads((folder / MANIFEST).read_bytes())
-        files: Mapping[str, str] = manifest["files"]
-        if "fingerprint" not in manifest:
-            raise KeyError("fingerprint")
+        files = dict(manifest["files"])
+        manifest["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"'{folder}' is no model: its {MANIFEST} cannot be read. Run: frontdesk train") from error
+        raise ModelError(
+            f"'{shown(folder)}' is no model: its {MANIFEST} cannot be read. Run: frontdesk train"
+        ) from error
     for name, digest in files.items():
         path = folder / name
         if not path.is_file() or _sha256(path) != digest:
-            raise ModelError(f"the model '{folder}' is damaged: {name} is missing or was changed. Run: frontdesk train")
+            message = f"the model '{shown(folder)}' is damaged: {name} is missing or was changed"
+            raise ModelError(f"{message}. Run: frontdesk train --force")
     return manifest
 
 
