@@ -202,16 +202,17 @@ class RulePolicy:
 
     def save(self, folder: Path) -> None:
         data = {
-            "rules": [[rule.states, rule.action, rule.rule] for rule in self._rules],
-            "unhappy": [[rule.states, rule.action, rule.rule] for rule in self._unhappy],
+            # Not where the rules stand: a model does not change with the folder it was trained in.
+            "rules": [[rule.states, rule.action] for rule in self._rules],
+            "unhappy": [[rule.states, rule.action] for rule in self._unhappy],
             "in_stories": sorted(self._in_stories),
         }
         (folder / "rules.json").write_bytes(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
 
     def load(self, folder: Path) -> None:
         data = orjson.loads((folder / "rules.json").read_bytes())
-        self._rules = [Learned(tuple(states), action, _key(states), rule) for states, action, rule in data["rules"]]
-        self._unhappy = [Learned(tuple(states), action, _key(states), rule) for states, action, rule in data["unhappy"]]
+        self._rules = [Learned(tuple(states), action, _key(states)) for states, action, *_ in data["rules"]]
+        self._unhappy = [Learned(tuple(states), action, _key(states)) for states, action, *_ in data["unhappy"]]
         self._in_stories = set(data["in_stories"])
         self._index()
 
@@ -248,15 +249,8 @@ def _learn(dialogues: Iterable[TrainingDialogue]) -> list[Learned]:
             if not kept:
                 continue
             key = _key(kept)
-            known = learned.get(key)
-            if known is None:
+            if key not in learned:
                 learned[key] = Learned(tuple(kept), step.action, key, f"{dialogue.source}: rule '{dialogue.name}'")
-            elif known.action != step.action:
-                raise Contradiction(
-                    f"rule '{dialogue.name}' goes on with '{step.action}' where {known.rule} "
-                    f"goes on with '{known.action}'. Make their conditions differ, or join them.",
-                    step.source,
-                )
     return [rule for rule in learned.values() if rule.action != SNIPPET]
 
 
@@ -327,9 +321,9 @@ def _check_one_message(rules: Sequence[Rule]) -> None:
 def _contradiction(dialogue: TrainingDialogue, step: DialogueStep, rule: Learned, predicted: str) -> Contradiction:
     kind = "rule" if dialogue.is_rule else "story"
     before: list[Any] = [step.state.get("user", {}).get("intent"), step.state.get("prev_action", {}).get("action_name")]
-    path = ", ".join(str(name) for name in before if name)
+    path = ", ".join(f"'{name}'" for name in before if name not in (None, LISTEN)) or "the beginning"
     return Contradiction(
         f"{kind} '{dialogue.name}' goes on with '{step.action}' after {path}, "
-        f"but {rule.rule} goes on with '{predicted}' there. Make them agree, or give the rule a condition.",
+        f"but {rule.rule} goes on with '{predicted}' there. Make them agree, or give a rule a condition.",
         step.source,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.domain import Domain, FormSpec, IntentSpec, Response, SlotMapping, SlotSpec
-from bot.errors import Contradiction, ProjectErrors, Source
+from bot.errors import ProjectErrors, Source
 from bot.events import ActionExecuted, ActionExecutionRejected, ActiveLoopChanged, SessionStarted, SlotSet, UserUttered
 from bot.messages import BotMessage
 from bot.policies.augmented_memoization_policy import AugmentedMemoizationPolicy
@@ -139,7 +139,7 @@ def test_restart_is_obeyed_without_a_rule() -> None:
 
 def test_two_rules_that_disagree_are_named_with_their_places() -> None:
     other = Rule("other", (UserStep("goodbye"), ActionStep("utter_greet")), source=Source("more.yml", 7))
-    with pytest.raises(Contradiction, match=r"rules\.yml:1: rule 'bye'"):
+    with pytest.raises(ProjectErrors, match=r"rule 'other' .* after 'goodbye', but rules\.yml:1: rule 'bye'"):
         policy(FAREWELL, other)
 
 
