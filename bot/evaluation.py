@@ -217,6 +217,10 @@ async def _follow(step: Any, tracker: Tracker, assistant: Assistant) -> str | No
             heard = uttered.full_intent_name if step.intent and "/" in step.intent else uttered.intent_name
             if step.intent and heard != step.intent:
                 return f"'{step.text}' is understood as '{heard}', not as '{step.intent}'"
+            found = {(entity["entity"], str(entity["value"])) for entity in uttered.entities}
+            for entity in step.entities:
+                if step.text and (entity.entity, str(entity.value)) not in found:
+                    return f"in '{step.text}' the {entity.entity} '{entity.value}' is not found"
             tracker.apply_all(await assistant.actions.run("action_extract_slots", tracker))
         case ActionStep(name=name, text=text):
             expected = name or text or ""
@@ -323,9 +327,12 @@ async def _set_up(name: str) -> None:
         function: Callable[[], Any] = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"the setup '{name}' cannot be imported: {error}") from error
-    returned = function()
-    if inspect.isawaitable(returned):
-        await returned
+    try:
+        returned = function()
+        if inspect.isawaitable(returned):
+            await returned
+    except Exception as error:
+        raise ConfigError(f"the setup '{name}' failed: {type(error).__name__}: {error}") from error
 
 
 # ---- telling -------------------------------------------------------------------------------------
