@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
-SAID = ["What is my balance?", "10002001"]
+SAID = ["What does a transfer abroad cost?", "I want to see my balance", "10002001"]
 
 
 def main(address: str = "http://localhost:5005", folder: str = "docs") -> None:
@@ -23,7 +23,7 @@ def main(address: str = "http://localhost:5005", folder: str = "docs") -> None:
 
 def take(browser: Browser, address: str, file: Path) -> None:
     """One conversation, in the light theme and the size of a README."""
-    page = browser.new_page(viewport={"width": 860, "height": 720}, device_scale_factor=2)
+    page = browser.new_page(viewport={"width": 860, "height": 860}, device_scale_factor=2)
     page.goto(address)
     for text in SAID:
         say(page, text)

@@ -79,7 +79,8 @@ def test_a_transfer_in_chinese_with_a_correction_in_the_middle(visit: Visit, ban
 
 def test_an_open_question_is_answered_from_the_documents_with_its_source(visit: Visit, bank: str) -> None:
     page = visit(bank)
-    say(page, "How much does it cost to send money abroad?", "£", "Source: Fees and charges – International transfer fees")
+    source = "Source: Fees and charges – International transfer fees"
+    say(page, "How much does it cost to send money abroad?", "£", source)
     say(page, "国际转账手续费是多少？", "来源：")
     say(page, "who won the football yesterday", "human agent can help")
 
