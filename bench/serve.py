@@ -223,9 +223,7 @@ async def load(name: str, port: int, figures: Figures, seconds: float) -> None:
     figures.add("turns/s, 16 senders", await throughput(port, opening, texts, senders=16, seconds=seconds))
 
 
-async def throughput(
-    port: int, opening: Sequence[str], texts: Sequence[str], *, senders: int, seconds: float
-) -> float:
+async def throughput(port: int, opening: Sequence[str], texts: Sequence[str], *, senders: int, seconds: float) -> float:
     """Turns per second of `senders` who each answer at once."""
     end = time.perf_counter() + seconds
     done = 0
