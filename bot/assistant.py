@@ -128,6 +128,8 @@ class Assistant:
     async def _act(self, tracker: Tracker, message: UserMessage) -> None:
         for number in range(1, MOST_ACTIONS + 1):
             prediction = self.decide(tracker)
+            who, why = tracker.conversation_id, prediction.policy or "followup"
+            log.debug("conversation %s: %s (%s, %.2f)", who, prediction.action, why, prediction.confidence)
             tracker.idempotency_key = f"{message.conversation_id}/{message.message_id}/{number}"
             if not await self._run(prediction, tracker):
                 return

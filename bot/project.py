@@ -56,7 +56,7 @@ def load_project(root: Path) -> Project:
     """Read the project in `root`. All mistakes in its files at once, as `ProjectErrors`."""
     root = root.resolve()
     if not root.is_dir():
-        raise ConfigError(f"there is no folder '{root}'")
+        raise ConfigError(f"there is no folder '{shown(root)}'")
     if not (root / "config.yml").is_file():
         raise ConfigError(
             f"there is no config.yml in '{shown(root)}': this is no project. Name its folder with --project, "

@@ -35,9 +35,9 @@ async def talk(assistant: Assistant, source: TextIO) -> None:
 
 
 async def parse_texts(assistant: Assistant, source: TextIO) -> None:
-    """What is understood of each line, as JSON."""
+    """What is understood of each line, as JSON, until `/stop` or the end of the input."""
     await assistant.start()
-    while line := _next_line(source, source.isatty()):
+    while (line := _next_line(source, source.isatty())) and line.rstrip("\n") != STOP:
         await _print_parse(assistant, line.rstrip("\n"))
     await assistant.close()
 

@@ -108,6 +108,8 @@ def load_model(project: Project, folder: Path | None = None) -> Model:
         raise ModelError(f"there is no model for the data in '{shown(project.root)}'. Run: frontdesk train")
     if (place / project.fingerprint[:12] / MANIFEST).is_file():
         place = place / project.fingerprint[:12]
+    elif any(place.glob(f"*/{MANIFEST}")):
+        raise ModelError(f"no model in '{shown(place)}' was trained on the present data. Run: frontdesk train")
     manifest = _verified(place)
     if manifest["fingerprint"] != project.fingerprint:
         raise ModelError(
@@ -241,6 +243,8 @@ def _write_manifest(folder: Path, project: Project) -> None:
 
 def _verified(folder: Path) -> Mapping[str, Any]:
     """The manifest, once every file has the bytes it should have."""
+    if folder.is_file():
+        raise ModelError(f"'{shown(folder)}' is a file, and no model's folder (one of Rasa's?). Run: frontdesk train")
     if not folder.is_dir():
         raise ModelError(f"there is no model folder '{shown(folder)}'. Run: frontdesk train")
     try:

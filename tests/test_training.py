@@ -210,7 +210,7 @@ def _empty(model: Path, project: Project) -> Project:
         (_of_no_known_form, r"is no model: its manifest\.json cannot be read"),
         (_not_text, r"is no model: its manifest\.json cannot be read"),
         (_gone, "there is no model folder"),
-        (_a_file, "there is no model folder"),
+        (_a_file, "is a file, and no model's folder"),
         (_empty, r"is no model: its manifest\.json cannot be read"),
     ],
 )
@@ -239,6 +239,13 @@ def test_of_a_folder_of_models_the_one_for_the_present_data_is_taken(project: Pr
     model = train(project)
     folder = model if name == "the one model" else model.parent
     assert load_model(project, folder).folder == model
+
+
+def test_in_a_folder_of_other_models_there_is_none_to_take(project: Project) -> None:
+    models = train(project).parent
+    changed = _of_another_domain(models, project)
+    with pytest.raises(ModelError, match="no model in '.*models' was trained on the present data"):
+        load_model(changed, models)
 
 
 def test_models_cannot_be_kept_where_a_file_is(project: Project) -> None:
