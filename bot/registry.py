@@ -73,6 +73,8 @@ def construct(cls: type[T], options: Mapping[str, Any], source: Source | None = 
         return cls(**{**offered, **options})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{cls.__name__}: {error}", source) from error
+    except ConfigError as error:
+        raise error if error.source else ConfigError(error.message, source) from error
 
 
 def wrong_options(

@@ -244,7 +244,7 @@ def test_of_a_folder_of_models_the_one_for_the_present_data_is_taken(project: Pr
 def test_in_a_folder_of_other_models_there_is_none_to_take(project: Project) -> None:
     models = train(project).parent
     changed = _of_another_domain(models, project)
-    with pytest.raises(ModelError, match="no model in '.*models' was trained on the present data"):
+    with pytest.raises(ModelError, match=r"no model in '.*models' was trained on the present data"):
         load_model(changed, models)
 
 
@@ -263,6 +263,28 @@ def test_where_an_action_server_is_configured_local_actions_are_not_imported(pro
     endpoints = {"endpoints.yml": "action_endpoint: {url: 'http://localhost:5055/webhook'}"}
     remote = write(project.root, {**BROKEN, **endpoints})
     assert open_actions(remote) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "endpoints.yml",
+            "\naction_endpoint: {url: nowhere}",
+            r"endpoints\.yml:2: the 'url' of action_endpoint must be",
+        ),
+        (
+            "config.yml",
+            SHOP["config.yml"] + "store: {type: sqlite, synchronous: A}",
+            r"config\.yml:8: there is no value",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_with_its_place(project: Project, name: str, text: str, message: str) -> None:
+    train(project)
+    changed = write(project.root, {name: text})
+    with pytest.raises(ConfigError, match=message):
+        load_assistant(changed)
 
 
 def test_an_action_that_cannot_be_imported_is_one_error_with_its_line(project: Project) -> None:
