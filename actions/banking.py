@@ -983,6 +983,8 @@ class BranchForm(FormValidationAction):
         return {"city": named[0]} if len(named) == 1 else {}
 
     async def validate_city(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
+        if value is None:
+            return {"city": None}
         branches = await get_bank().branches()
         found = matching_names(_city_names(branches), value)
         if len(found) == 1:

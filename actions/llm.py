@@ -81,7 +81,7 @@ class LlmFallback(Action):
         llm: LLMProvider | None = None,
         languages: Sequence[str] = ("en",),
         deadline: float = 8.0,
-        threshold: float = 0.5,
+        threshold: float = 0.6,
     ) -> None:
         self._knowledge = knowledge
         self._llm = llm

@@ -27,7 +27,7 @@ from bot.nlu.languages import detect_language
 
 HERE = Path(__file__).resolve().parent
 LANGUAGES = ("en", "zh")
-THRESHOLD = 0.5
+THRESHOLD = 0.6
 RELATED = 0.1  # as in actions/llm.py
 
 
