@@ -3,13 +3,13 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test bench screenshot clean
+.PHONY: help run test bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     set up, train if needed, and serve the default bot on http://localhost:5005"
 	@echo "make test    set up what the tests need, then ruff, mypy --strict and pytest"
-	@echo "make bench   measure speed and quality, beside Rasa's figures"
+	@echo "make bench   measure speed and quality, beside Rasa's figures; DATA=folder adds BANKING77 and CLINC150"
 	@echo "make clean   remove the environment, trained models and the demo's conversations"
 
 run: $(VENV)/.run
@@ -24,7 +24,9 @@ test: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/serve.py
-	$(BIN)/python bench/nlu.py
+	$(BIN)/python bench/knowledge.py
+	$(BIN)/frontdesk test nlu
+	$(if $(DATA),$(BIN)/python bench/nlu.py --data $(DATA),@echo "Understanding of public data: make bench DATA=folder with banking77/ and clinc150/")
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@bash install.sh $(VENV) '.[rasa-sdk]'
