@@ -143,7 +143,7 @@ class Assistant:
         """
         if tracker.followup_action:
             if self.actions.has(tracker.followup_action):
-                return Prediction(tracker.followup_action, 1.0, "")
+                return Prediction(tracker.followup_action, 1.0, "followup_action")
             log.error("conversation %s: no action '%s' to follow up", tracker.conversation_id, tracker.followup_action)
             tracker.followup_action = None
         rejected = _rejected_action(tracker)

@@ -1,0 +1,121 @@
+"""Holds every case's dialogues with real Rasa and writes down what it did: `record.py [name-prefix …]`.
+
+Run by `make conformance` with a Python 3.10 that has rasa 3.6.21. Actions run on the real rasa-sdk server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+os.environ.update(
+    TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", RASA_TELEMETRY_ENABLED="false", LOG_LEVEL="CRITICAL"
+)
+warnings.filterwarnings("ignore")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from case import HERE, Case, normalised, read_cases, write_project  # noqa: E402
+
+
+def main() -> None:
+    wanted = tuple(sys.argv[1:])
+    for case in read_cases():
+        if wanted and not case.name.startswith(wanted):
+            continue
+        started = time.perf_counter()
+        recording = record(case)
+        file = HERE / "recordings" / (case.name + ".json")
+        file.write_text(json.dumps(recording, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        told = recording.get("error") or "{} dialogues".format(len(recording["dialogues"]))
+        print("{:40} {:6.1f} s  {}".format(case.name, time.perf_counter() - started, told), flush=True)
+
+
+def record(case: Case) -> Dict[str, Any]:
+    """`{"digest", "dialogues": [{"replies", "events"}]}`, or `error` where Rasa refuses to train."""
+    home = os.getcwd()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_project(case, folder)
+        os.chdir(folder)
+        server = None
+        try:
+            endpoint = None
+            if "actions" in case.sections:
+                server, endpoint = start_actions(folder)
+            started = time.perf_counter()
+            try:
+                model = train(folder)
+            except BaseException as error:  # Rasa ends the process when stories contradict each other
+                return {"digest": case.digest, "rule": case.rule, "error": type(error).__name__}
+            seconds = time.perf_counter() - started
+            dialogues = asyncio.run(talk(case, model, endpoint))
+        finally:
+            if server:
+                server.terminate()
+                server.wait(20)
+            os.chdir(home)
+    return {"digest": case.digest, "rule": case.rule, "dialogues": dialogues, "training_seconds": round(seconds, 2)}
+
+
+def train(folder: Path) -> str:
+    from rasa.model_training import train as rasa_train
+
+    result = rasa_train("domain.yml", "config.yml", ["data"], output="models", force_training=True)
+    if not result.model:
+        raise ValueError("nothing was trained")
+    return str(result.model)
+
+
+def start_actions(folder: Path) -> Any:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "--port", str(port)]
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    return server, "http://127.0.0.1:{}/webhook".format(port)
+
+
+async def talk(case: Case, model: str, endpoint: Any) -> List[Dict[str, Any]]:
+    from rasa.core.agent import Agent
+    from rasa.core.channels.channel import UserMessage
+    from rasa.utils.endpoints import EndpointConfig
+
+    agent = Agent.load(model, action_endpoint=EndpointConfig(endpoint) if endpoint else None)
+    dialogues = []
+    for number, steps in enumerate(case.dialogues):
+        sender = "sender-{}".format(number)
+        replies = []
+        for step in steps:
+            if step.pause:
+                await asyncio.sleep(step.pause)
+                continue
+            said = await agent.handle_message(UserMessage(step.say, sender_id=sender, input_channel=step.channel))
+            replies.append([{k: v for k, v in one.items() if k != "recipient_id"} for one in said or []])
+        tracker = await agent.tracker_store.retrieve_full_tracker(sender)
+        events = [normalised(event.as_dict()) for event in tracker.events]
+        dialogues.append({"replies": replies, "events": events})
+    return dialogues
+
+
+if __name__ == "__main__":
+    import structlog
+
+    logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    main()
