@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import yaml
 
@@ -52,12 +52,12 @@ class Case:
 
     name: str
     rule: str
-    sections: Dict[str, Any]
-    dialogues: List[List[Step]]
+    sections: dict[str, Any]
+    dialogues: list[list[Step]]
     digest: str
 
 
-def read_cases() -> List[Case]:
+def read_cases() -> list[Case]:
     """All cases by name; one file may hold several, parted by `---`."""
     cases = []
     for file in sorted((HERE / "cases").glob("*.yml")):
@@ -67,7 +67,7 @@ def read_cases() -> List[Case]:
     return cases
 
 
-def _case(name: str, data: Dict[str, Any]) -> Case:
+def _case(name: str, data: dict[str, Any]) -> Case:
     dialogues = [
         [Step(say=step) if isinstance(step, str) else Step(**step) for step in dialogue]
         for dialogue in data["dialogues"]
@@ -83,7 +83,7 @@ def write_project(case: Case, folder: Path) -> None:
     _write(folder / "domain.yml", {"version": "3.1", **_with_session(sections["domain"])})
     data = {key: sections[key] for key in ("nlu", "rules", "stories") if key in sections}
     intents = [next(iter(one)) if isinstance(one, dict) else one for one in sections["domain"].get("intents", [])]
-    data.setdefault("nlu", [{"intent": name, "examples": "- says {0}\n- means {0}\n".format(name)} for name in intents])
+    data.setdefault("nlu", [{"intent": name, "examples": f"- says {name}\n- means {name}\n"} for name in intents])
     _write(folder / "data" / "data.yml", {"version": "3.1", **data})
     for name in ("endpoints", "credentials"):
         if name in sections:
@@ -94,7 +94,7 @@ def write_project(case: Case, folder: Path) -> None:
         (folder / "actions" / "actions.py").write_text(PREAMBLE + sections["actions"], encoding="utf-8")
 
 
-def _with_session(domain: Dict[str, Any]) -> Dict[str, Any]:
+def _with_session(domain: dict[str, Any]) -> dict[str, Any]:
     session = {"session_expiration_time": 60, "carry_over_slots_to_new_session": True}
     return {"session_config": session, **domain}
 
@@ -107,7 +107,7 @@ def _write(file: Path, data: Any) -> None:
 # ---- what is compared ----
 
 
-def normalised(event: Dict[str, Any]) -> Dict[str, Any]:
+def normalised(event: dict[str, Any]) -> dict[str, Any]:
     """An event without what must differ: times, ids, confidences, and Rasa's bookkeeping in metadata."""
     kept = {
         key: value for key, value in event.items() if key not in ("timestamp", "metadata", "message_id", "confidence")
@@ -122,7 +122,7 @@ def normalised(event: Dict[str, Any]) -> Dict[str, Any]:
     return {key: value for key, value in kept.items() if value not in (None, {}, []) or key in ("value", "name")}
 
 
-def _parse(parse: Dict[str, Any]) -> Dict[str, Any]:
+def _parse(parse: dict[str, Any]) -> dict[str, Any]:
     entities = [
         {key: entity.get(key) for key in ("entity", "value", "role", "group") if entity.get(key) is not None}
         for entity in parse.get("entities") or []

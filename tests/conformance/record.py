@@ -16,7 +16,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any
 
 os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", RASA_TELEMETRY_ENABLED="false", LOG_LEVEL="CRITICAL"
@@ -37,10 +37,10 @@ def main() -> None:
         file = HERE / "recordings" / (case.name + ".json")
         file.write_text(json.dumps(recording, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
         told = recording.get("error") or "{} dialogues".format(len(recording["dialogues"]))
-        print("{:40} {:6.1f} s  {}".format(case.name, time.perf_counter() - started, told), flush=True)
+        print(f"{case.name:40} {time.perf_counter() - started:6.1f} s  {told}", flush=True)
 
 
-def record(case: Case) -> Dict[str, Any]:
+def record(case: Case) -> dict[str, Any]:
     """`{"digest", "dialogues": [{"replies", "events"}]}`, or `error` where Rasa refuses to train."""
     home = os.getcwd()
     with tempfile.TemporaryDirectory() as temporary:
@@ -88,10 +88,10 @@ def start_actions(folder: Path) -> Any:
             break
         except OSError:
             time.sleep(0.05)
-    return server, "http://127.0.0.1:{}/webhook".format(port)
+    return server, f"http://127.0.0.1:{port}/webhook"
 
 
-async def talk(case: Case, model: str, endpoint: Any) -> List[Dict[str, Any]]:
+async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
     from rasa.core.agent import Agent
     from rasa.core.channels.channel import UserMessage
     from rasa.utils.endpoints import EndpointConfig
@@ -99,7 +99,7 @@ async def talk(case: Case, model: str, endpoint: Any) -> List[Dict[str, Any]]:
     agent = Agent.load(model, action_endpoint=EndpointConfig(endpoint) if endpoint else None)
     dialogues = []
     for number, steps in enumerate(case.dialogues):
-        sender = "sender-{}".format(number)
+        sender = f"sender-{number}"
         replies = []
         for step in steps:
             if step.pause:

@@ -12,16 +12,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from case import HERE, Case, Step, normalised, read_cases, write_project  # type: ignore[import-not-found]  # noqa: E402
+from bot.channels.rest import write_messages
+from case import HERE, Case, Step, normalised, read_cases, write_project  # type: ignore[import-not-found]
 
-from bot.assistant import Assistant  # noqa: E402
-from bot.channels.rest import write_messages  # noqa: E402
-from bot.errors import FrontdeskError  # noqa: E402
-from bot.events import event_to_json  # noqa: E402
-from bot.messages import UserMessage  # noqa: E402
-from bot.project import load_project  # noqa: E402
-from bot.stores.memory import MemoryStore  # noqa: E402
-from bot.training import load_assistant, train  # noqa: E402
+from bot.assistant import Assistant
+from bot.errors import FrontdeskError
+from bot.events import event_to_json
+from bot.messages import UserMessage
+from bot.project import load_project
+from bot.stores.memory import MemoryStore
+from bot.training import load_assistant, train
 
 CASES = read_cases()
 
