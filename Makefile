@@ -3,13 +3,14 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test bench clean
+.PHONY: help run test bench conformance clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     set up, train if needed, and serve the default bot on http://localhost:5005"
 	@echo "make test    set up what the tests need, then ruff, mypy --strict and pytest"
 	@echo "make bench   measure speed and quality, beside Rasa's figures; DATA=folder adds BANKING77 and CLINC150"
+	@echo "make conformance  ask real Rasa 3.6.21 (needs a Python 3.10) what it does, and whether we do the same"
 	@echo "make clean   remove the environment, trained models and the demo's conversations"
 
 run: $(VENV)/.run
@@ -27,6 +28,9 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/knowledge.py
 	$(BIN)/frontdesk test nlu
 	$(if $(DATA),$(BIN)/python bench/nlu.py --data $(DATA),@echo "Understanding of public data: make bench DATA=folder with banking77/ and clinc150/")
+
+conformance: $(VENV)/.test
+	@bash tests/conformance/judge.sh
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@bash install.sh $(VENV) '.[rasa-sdk]'

@@ -1,10 +1,12 @@
 """Holds every case's dialogues with real Rasa and writes down what it did: `record.py [name-prefix …]`.
 
 Run by `make conformance` with a Python 3.10 that has rasa 3.6.21. Actions run on the real rasa-sdk server.
+With `--times FILE`, how long Rasa took for each case is written there, for `compare.py`.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import logging
@@ -26,9 +28,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from case import HERE, Case, normalised, read_cases, write_project  # noqa: E402
 
+TIMES: dict[str, dict[str, Any]] = {}
+
 
 def main() -> None:
-    wanted = tuple(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="how the names of the wanted cases begin; default: all")
+    parser.add_argument("--times", type=Path)
+    given = parser.parse_args()
+    wanted = tuple(given.names)
     for case in read_cases():
         if wanted and not case.name.startswith(wanted):
             continue
@@ -38,6 +46,8 @@ def main() -> None:
         file.write_text(json.dumps(recording, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
         told = recording.get("error") or "{} dialogues".format(len(recording["dialogues"]))
         print(f"{case.name:40} {time.perf_counter() - started:6.1f} s  {told}", flush=True)
+    if given.times:
+        given.times.write_text(json.dumps(TIMES, indent=1), encoding="utf-8")
 
 
 def record(case: Case) -> dict[str, Any]:
@@ -57,14 +67,14 @@ def record(case: Case) -> dict[str, Any]:
                 model = train(folder)
             except BaseException as error:  # Rasa ends the process when stories contradict each other
                 return {"digest": case.digest, "rule": case.rule, "error": type(error).__name__}
-            seconds = time.perf_counter() - started
+            TIMES[case.name] = {"training": time.perf_counter() - started, "turns": []}
             dialogues = asyncio.run(talk(case, model, endpoint))
         finally:
             if server:
                 server.terminate()
                 server.wait(20)
             os.chdir(home)
-    return {"digest": case.digest, "rule": case.rule, "dialogues": dialogues, "training_seconds": round(seconds, 2)}
+    return {"digest": case.digest, "rule": case.rule, "dialogues": dialogues}
 
 
 def train(folder: Path) -> str:
@@ -105,7 +115,9 @@ async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
             if step.pause:
                 await asyncio.sleep(step.pause)
                 continue
+            started = time.perf_counter()
             said = await agent.handle_message(UserMessage(step.say, sender_id=sender, input_channel=step.channel))
+            TIMES[case.name]["turns"].append(time.perf_counter() - started)
             replies.append([{k: v for k, v in one.items() if k != "recipient_id"} for one in said or []])
         tracker = await agent.tracker_store.retrieve_full_tracker(sender)
         events = [normalised(event.as_dict()) for event in tracker.events]
