@@ -25,7 +25,7 @@ KEYS = (
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"(?:^|[_-])(?:key|token|secret|password)$")
-NOT_LEARNED_YET = ("TEDPolicy", "UnexpecTEDIntentPolicy")
+NOT_LEARNED_YET = ("UnexpecTEDIntentPolicy",)
 """Policies of Rasa that this version does without: what no story or rule covers goes to the fallback."""
 RASA_LATER = ("tracker_store", "lock_store", "event_broker", "nlg", "models")
 """Keys of endpoints.yml that this version does not act on."""
@@ -99,6 +99,7 @@ RASA_PIPELINE = _all(
     ("FallbackClassifier", {"threshold": 0.3, "ambiguity_threshold": 0.1}),
 )
 POLICIES = _all("MemoizationPolicy", "RulePolicy")
+RASA_POLICIES = _all("MemoizationPolicy", ("TEDPolicy", {"max_history": 5, "epochs": 100}), "RulePolicy")
 CHANNELS = _all("rest", "webchat")
 
 
@@ -127,7 +128,7 @@ def load_config(root: Path, problems: Problems) -> Config:
     return Config(
         languages=fields.texts("languages") or fields.texts("language") or ("en",),
         pipeline=_components(fields, "pipeline", "component", problems) or (PIPELINE if is_own else RASA_PIPELINE),
-        policies=_components(fields, "policies", "policy", problems) or POLICIES,
+        policies=_components(fields, "policies", "policy", problems) or (POLICIES if is_own else RASA_POLICIES),
         packs=tuple(fields.text_items("domains")) if is_own else None,
         actions=fields.texts("actions"),
         actions_source=fields.source("actions"),

@@ -752,11 +752,12 @@ def test_what_rasa_only_warns_about_is_a_warning_in_a_folder_of_rasas(tmp_path: 
 
 def test_an_option_that_rasa_passes_over_is_left_out_with_a_warning(tmp_path: Path) -> None:
     config = (
-        "pipeline: [{name: KeywordIntentClassifier, case_sensitive: false, oops: 1}]\npolicies: [{name: TEDPolicy}]"
+        "pipeline: [{name: KeywordIntentClassifier, case_sensitive: false, oops: 1}]\n"
+        "policies: [{name: UnexpecTEDIntentPolicy}]"
     )
     project = read(tmp_path, "intents: [greet]", config=config)
     assert project.config.pipeline[0].options == {"case_sensitive": False}
     assert warnings(project) == [
         "config.yml:1: there is no option of KeywordIntentClassifier called 'oops'. Known: case_sensitive.",
-        "config.yml:2: TEDPolicy is not part of this version: stories and rules decide",
+        "config.yml:2: UnexpecTEDIntentPolicy is not part of this version: stories and rules decide",
     ]
