@@ -28,6 +28,24 @@ FOLDERS = {
 }
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
 T = TypeVar("T")
+NETWORK_OPTIONS = frozenset(
+    (
+        *("BILOU_flag", "batch_size", "batch_strategy", "checkpoint_model", "concat_dimension", "connection_density"),
+        *("constrain_similarities", "dense_dimension", "drop_rate", "drop_rate_attention", "drop_rate_label"),
+        *("drop_small_last_batch", "e2e_confidence_threshold", "embedding_dimension", "encoding_dimension"),
+        *("entity_recognition", "epochs", "evaluate_every_number_of_epochs", "evaluate_on_number_of_examples"),
+        *("featurizers", "hidden_layers_sizes", "learning_rate", "loss_type", "max_relative_position"),
+        *("maximum_negative_similarity", "maximum_positive_similarity", "model_confidence", "negative_margin_scale"),
+        *("number_of_attention_heads", "number_of_negative_examples", "number_of_transformer_layers"),
+        *("ranking_length", "regularization_constant", "renormalize_confidences", "run_eagerly", "scale_loss"),
+        *("share_hidden_layers", "similarity_type", "split_entities_by_comma", "tensorboard_log_directory"),
+        *("tensorboard_log_level", "transformer_size", "unidirectional_encoder", "use_dense_input_dropout"),
+        *("use_gpu", "use_key_relative_attention", "use_masked_language_model", "use_maximum_negative_similarity"),
+        *("use_sparse_input_dropout", "use_value_relative_attention"),
+    )
+)
+"""Options that shape or train Rasa's networks. Classes under the names of those networks say
+`passes_over = NETWORK_OPTIONS`: what is none of their keywords is accepted, and changes nothing."""
 
 
 def module_name(name: str) -> str:
@@ -68,9 +86,11 @@ def construct(cls: type[T], options: Mapping[str, Any], source: Source | None = 
     """
     for error in wrong_options(cls, cls.__name__, options, context, lambda _: source):
         raise error
-    offered = {name: value for name, value in context.items() if name in _keywords(cls)}
+    keywords = _keywords(cls)
+    offered = {name: value for name, value in context.items() if name in keywords}
+    given = {name: value for name, value in options.items() if name in keywords or name not in _passed_over(cls)}
     try:
-        return cls(**{**offered, **options})
+        return cls(**{**offered, **given})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{cls.__name__}: {error}", source) from error
     except ConfigError as error:
@@ -98,8 +118,8 @@ def wrong_options(
                 expected = " or ".join(_WORDS[kind] for kind in types)
                 message = f"'{key}' of {name} must be {expected}, not {kind_of(value)}"
                 yield ConfigError(message, place(key))
-        elif not takes_any:
-            yield UnknownName(f"option of {name}", str(key), keywords, place(key))
+        elif not takes_any and key not in _passed_over(cls):
+            yield UnknownName(f"option of {name}", str(key), {*keywords, *_passed_over(cls)}, place(key))
     for key, parameter in keywords.items():
         if parameter.default is parameter.empty and key not in options and key not in context:
             yield ConfigError(f"{name} needs the option '{key}'", place(key))
@@ -108,6 +128,11 @@ def wrong_options(
 def _keywords(cls: type[Any]) -> dict[str, inspect.Parameter]:
     parameters = inspect.signature(cls).parameters
     return {name: p for name, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+
+
+def _passed_over(cls: type[Any]) -> Collection[str]:
+    found: Collection[str] = getattr(cls, "passes_over", ())
+    return found
 
 
 def _plain_types(cls: type[Any], key: str) -> tuple[type[Any], ...]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bot.messages import Intent, Parse
 from bot.nlu.crf_entity_extractor import CRFEntityExtractor
 from bot.nlu.logistic_regression_classifier import LogisticRegressionClassifier
+from bot.registry import NETWORK_OPTIONS
 from bot.training_data import TrainingData
 
 
@@ -20,9 +20,10 @@ class DIETClassifier:
     """`intent_classification` and `entity_recognition` switch the two halves.
 
     `ranking_length` intents are reported (0: all), scaled to a sum of 1 with `renormalize_confidences`.
-    Options that shape or train Rasa's network (those after `seed`) are accepted and change nothing.
+    Options that shape or train Rasa's network are accepted and change nothing.
     """
 
+    passes_over = NETWORK_OPTIONS
     needed_in_training = False
 
     def __init__(
@@ -37,46 +38,6 @@ class DIETClassifier:
         featurizers: Sequence[str] = (),
         random_seed: int | None = None,
         seed: int = 0,
-        hidden_layers_sizes: Any = None,
-        share_hidden_layers: Any = None,
-        transformer_size: Any = None,
-        number_of_transformer_layers: Any = None,
-        number_of_attention_heads: Any = None,
-        use_key_relative_attention: Any = None,
-        use_value_relative_attention: Any = None,
-        max_relative_position: Any = None,
-        unidirectional_encoder: Any = None,
-        batch_size: Any = None,
-        batch_strategy: Any = None,
-        epochs: Any = None,
-        learning_rate: Any = None,
-        embedding_dimension: Any = None,
-        dense_dimension: Any = None,
-        concat_dimension: Any = None,
-        number_of_negative_examples: Any = None,
-        similarity_type: Any = None,
-        loss_type: Any = None,
-        maximum_positive_similarity: Any = None,
-        maximum_negative_similarity: Any = None,
-        use_maximum_negative_similarity: Any = None,
-        scale_loss: Any = None,
-        regularization_constant: Any = None,
-        negative_margin_scale: Any = None,
-        drop_rate: Any = None,
-        drop_rate_attention: Any = None,
-        connection_density: Any = None,
-        use_sparse_input_dropout: Any = None,
-        use_dense_input_dropout: Any = None,
-        evaluate_every_number_of_epochs: Any = None,
-        evaluate_on_number_of_examples: Any = None,
-        use_masked_language_model: Any = None,
-        tensorboard_log_directory: Any = None,
-        tensorboard_log_level: Any = None,
-        checkpoint_model: Any = None,
-        constrain_similarities: Any = None,
-        model_confidence: Any = None,
-        run_eagerly: Any = None,
-        drop_small_last_batch: Any = None,
     ) -> None:
         self._intents: LogisticRegressionClassifier | None = None
         self._entities: CRFEntityExtractor | None = None

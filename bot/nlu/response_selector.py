@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bot.messages import Parse
 from bot.nlu.text_classifier import TextClassifier
+from bot.registry import NETWORK_OPTIONS
 from bot.training_data import TrainingData
 
 
@@ -16,10 +16,11 @@ class ResponseSelector:
     """Answers for `retrieval_intent`, or for all of them together under the name "default".
 
     With `use_text_as_label`, keys whose answers read the same are one answer, as in Rasa. Options that
-    shape or train Rasa's network (those after `seed`) are accepted and change nothing. A project without
-    retrieval intents gets nothing.
+    shape or train Rasa's network are accepted and change nothing. A project without retrieval intents gets
+    nothing.
     """
 
+    passes_over = NETWORK_OPTIONS
     needed_in_training = False
 
     def __init__(
@@ -32,44 +33,6 @@ class ResponseSelector:
         featurizers: Sequence[str] = (),
         random_seed: int | None = None,
         seed: int = 0,
-        hidden_layers_sizes: Any = None,
-        share_hidden_layers: Any = None,
-        transformer_size: Any = None,
-        number_of_transformer_layers: Any = None,
-        number_of_attention_heads: Any = None,
-        use_key_relative_attention: Any = None,
-        use_value_relative_attention: Any = None,
-        max_relative_position: Any = None,
-        unidirectional_encoder: Any = None,
-        batch_size: Any = None,
-        batch_strategy: Any = None,
-        epochs: Any = None,
-        learning_rate: Any = None,
-        embedding_dimension: Any = None,
-        dense_dimension: Any = None,
-        concat_dimension: Any = None,
-        number_of_negative_examples: Any = None,
-        similarity_type: Any = None,
-        loss_type: Any = None,
-        maximum_positive_similarity: Any = None,
-        maximum_negative_similarity: Any = None,
-        use_maximum_negative_similarity: Any = None,
-        scale_loss: Any = None,
-        regularization_constant: Any = None,
-        connection_density: Any = None,
-        negative_margin_scale: Any = None,
-        drop_rate: Any = None,
-        drop_rate_attention: Any = None,
-        use_sparse_input_dropout: Any = None,
-        use_dense_input_dropout: Any = None,
-        evaluate_every_number_of_epochs: Any = None,
-        evaluate_on_number_of_examples: Any = None,
-        use_masked_language_model: Any = None,
-        tensorboard_log_directory: Any = None,
-        tensorboard_log_level: Any = None,
-        checkpoint_model: Any = None,
-        constrain_similarities: Any = None,
-        model_confidence: Any = None,
     ) -> None:
         self._retrieval_intent = retrieval_intent
         self._merge_same_answers = use_text_as_label

@@ -22,6 +22,7 @@ from bot.domain import Domain
 from bot.interfaces import Prediction
 from bot.policies.memoization_policy import rule_only
 from bot.policies.training_dialogues import SNIPPET, unroll
+from bot.registry import NETWORK_OPTIONS
 from bot.states import LONGEST, NOT_SET, State, story_states
 from bot.tracker import Tracker
 from bot.training_data import CheckpointStep, Rule, Story
@@ -39,8 +40,10 @@ class TEDPolicy:
 
     Options are Rasa's. `max_history` is how many states are looked at (None: all, up to 60), and
     `augmentation` how many times ten stories are joined at random. An action is as sure as its share of
-    what all actions get (softmax). Options after `seed` shape Rasa's network and change nothing here.
+    what all actions get (softmax). Further options of Rasa's network are accepted and change nothing.
     """
+
+    passes_over = NETWORK_OPTIONS
 
     def __init__(
         self,
@@ -58,46 +61,6 @@ class TEDPolicy:
         augmentation: int = 50,
         random_seed: int | None = None,
         seed: int = 0,
-        hidden_layers_sizes: Any = None,
-        dense_dimension: Any = None,
-        concat_dimension: Any = None,
-        encoding_dimension: Any = None,
-        number_of_transformer_layers: Any = None,
-        use_key_relative_attention: Any = None,
-        use_value_relative_attention: Any = None,
-        max_relative_position: Any = None,
-        unidirectional_encoder: Any = None,
-        batch_strategy: Any = None,
-        number_of_negative_examples: Any = None,
-        similarity_type: Any = None,
-        loss_type: Any = None,
-        ranking_length: Any = None,
-        renormalize_confidences: Any = None,
-        maximum_positive_similarity: Any = None,
-        maximum_negative_similarity: Any = None,
-        use_maximum_negative_similarity: Any = None,
-        scale_loss: Any = None,
-        negative_margin_scale: Any = None,
-        drop_rate: Any = None,
-        drop_rate_label: Any = None,
-        drop_rate_attention: Any = None,
-        connection_density: Any = None,
-        use_sparse_input_dropout: Any = None,
-        use_dense_input_dropout: Any = None,
-        use_masked_language_model: Any = None,
-        evaluate_every_number_of_epochs: Any = None,
-        evaluate_on_number_of_examples: Any = None,
-        tensorboard_log_directory: Any = None,
-        tensorboard_log_level: Any = None,
-        checkpoint_model: Any = None,
-        e2e_confidence_threshold: Any = None,
-        featurizers: Any = None,
-        entity_recognition: Any = None,
-        constrain_similarities: Any = None,
-        model_confidence: Any = None,
-        BILOU_flag: Any = None,
-        split_entities_by_comma: Any = None,
-        use_gpu: Any = None,
     ) -> None:
         self.priority = priority
         self._max_history = min(max_history or LONGEST, LONGEST)
