@@ -23,7 +23,7 @@ from bot.events import (
     UserUttered,
 )
 from bot.messages import BotMessage
-from bot.slot_filling import custom_extractions, fill_slots
+from bot.slot_filling import extractions
 from bot.tracker import LISTEN, Tracker
 
 if TYPE_CHECKING:
@@ -143,27 +143,34 @@ def _confirmed(tracker: Tracker) -> list[Event]:
 
 
 async def action_extract_slots(tracker: Tracker, actions: Actions) -> list[Event]:
-    """Runs after each message: mappings fill slots, the project's own actions extract and validate."""
-    events: list[Event] = [*fill_slots(tracker, actions.domain)]
-    for name in custom_extractions(tracker, actions.domain):
-        events += await _only_slots(name, tracker, actions)
-    if not actions.has("action_validate_slot_mappings") or not events:
-        return events
+    """Runs after each message: mappings fill slots, the project's own actions extract and validate.
+
+    What an extracting action says is not heard, as in Rasa; what the validating one says is.
+    """
+    found: list[SlotSet] = []
+    for one in extractions(tracker, actions.domain):
+        events = await _attempt(one, tracker, actions) if isinstance(one, str) else [one]
+        found += [event for event in events if isinstance(event, SlotSet)]
+    if not actions.has("action_validate_slot_mappings"):
+        return [*found]
     candidates = tracker.copy()
-    candidates.apply_all(events)
-    validated = await _only_slots("action_validate_slot_mappings", candidates, actions)
+    candidates.apply_all(found)
+    validated = [
+        event
+        for event in await _attempt("action_validate_slot_mappings", candidates, actions)
+        if isinstance(event, SlotSet | BotUttered)
+    ]
     names = {event.name for event in validated if isinstance(event, SlotSet)}
-    return [*validated, *(event for event in events if not (isinstance(event, SlotSet) and event.name in names))]
+    return [*validated, *(event for event in found if event.name not in names)]
 
 
-async def _only_slots(name: str, tracker: Tracker, actions: Actions) -> list[Event]:
-    """What a slot extraction may do: set slots and speak. A failing one fills nothing."""
+async def _attempt(name: str, tracker: Tracker, actions: Actions) -> list[Event]:
+    """The events of an action that extracts or validates slots; none when it fails."""
     try:
-        events = await actions.run(name, tracker)
+        return await actions.run(name, tracker)
     except ActionError as error:
         actions.log_failure(error, tracker)
         return []
-    return [event for event in events if isinstance(event, SlotSet | BotUttered)]
 
 
 ALL: dict[str, DefaultAction] = {

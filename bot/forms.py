@@ -18,7 +18,6 @@ from bot.events import (
     SlotSet,
     UserUttered,
 )
-from bot.slot_filling import fill_slots
 from bot.tracker import LISTEN, Tracker
 
 if TYPE_CHECKING:
@@ -42,11 +41,9 @@ async def _activate(form: FormSpec, tracker: Tracker, actions: Actions) -> list[
     events: list[Event] = [ActiveLoopChanged(name=form.name)]
     started = tracker.copy()
     started.apply_all(events)
-    extracted: list[Event] = [*fill_slots(started, actions.domain)]
+    extracted = await actions.run("action_extract_slots", started)
     started.apply_all(extracted)
     filled = {name: started.slots[name] for name in form.required_slots if started.slots.get(name) is not None}
-    if not actions.has(f"validate_{form.name}"):
-        return events + extracted
     validated = await _validate(form, started, actions, filled)
     names = {event.name for event in validated if isinstance(event, SlotSet)}
     kept = [event for event in extracted if isinstance(event, SlotSet) and event.name not in names]

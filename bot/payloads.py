@@ -20,7 +20,7 @@ _PAYLOAD = re.compile(r"^/(?P<intent>[^{@\s]+)(?:@(?P<confidence>[0-9.]+))?\s*(?
 
 
 def read_payload(payload: str, domain: Domain) -> Parse | None:
-    """The parse that a payload stands for; None when it is none, or its intent is unknown."""
+    """The parse that a payload stands for, without unknown entities; None when it is none, or its intent is unknown."""
     match = _PAYLOAD.match(payload)
     if match is None:
         return None
@@ -37,6 +37,7 @@ def read_payload(payload: str, domain: Domain) -> Parse | None:
     entities = [
         Entity(entity, one, start=match.start("entities") + 1, end=match.end("entities"))
         for entity, value in given.items()
+        if entity in domain.entities
         for one in (value if isinstance(value, list) else [value])
     ]
     intent = Intent(name.split("/")[0], min(max(confidence, 0.0), 1.0))

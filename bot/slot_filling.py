@@ -8,55 +8,58 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bot.domain import REQUESTED_SLOT, Domain, SlotMapping, SlotSpec
+from bot.domain import DEFAULT_INTENTS, REQUESTED_SLOT, Domain, SlotMapping, SlotSpec
 from bot.events import SlotSet
 from bot.tracker import Tracker
 
 
-def fill_slots(tracker: Tracker, domain: Domain) -> list[SlotSet]:
-    """The slots that the latest message sets through predefined mappings, in the domain's order."""
-    events: list[SlotSet] = []
+def extractions(tracker: Tracker, domain: Domain) -> list[SlotSet | str]:
+    """What the latest message calls for, in the domain's order: slots to set, and names of custom actions to run."""
+    found: list[SlotSet | str] = []
     for slot in domain.slots.values():
         if slot.name == REQUESTED_SLOT:
             continue
         for mapping in slot.mappings:
             if not mapping_holds(slot, mapping, tracker, domain):
                 continue
+            if mapping.type == "custom":
+                if mapping.action and mapping.action not in found:
+                    found.append(mapping.action)
+                continue
             values = _values(mapping, tracker)
             if not values:
                 continue
             value = values if slot.type == "list" else values[-1]
             if value is not None or tracker.slots.get(slot.name) is not None:
-                events.append(SlotSet(name=slot.name, value=value))
+                found.append(SlotSet(name=slot.name, value=value))
                 break
-    return events
-
-
-def custom_extractions(tracker: Tracker, domain: Domain) -> list[str]:
-    """The custom actions that mappings of type `custom` name and whose conditions hold, each once."""
-    names = [
-        mapping.action
-        for slot in domain.slots.values()
-        for mapping in slot.mappings
-        if mapping.type == "custom" and mapping.action and mapping_holds(slot, mapping, tracker, domain)
-    ]
-    return list(dict.fromkeys(names))
+    return found
 
 
 def mapping_holds(slot: SlotSpec, mapping: SlotMapping, tracker: Tracker, domain: Domain) -> bool:
-    """Whether intent, conditions and (inside a form) uniqueness let this mapping fill the slot now."""
+    """Whether names, intent, conditions and (inside a form) uniqueness let this mapping fill the slot now."""
     return (
-        _intent_fits(mapping, tracker, domain)
+        _is_known(mapping, domain)
+        and _intent_fits(mapping, tracker, domain)
         and _conditions_fit(slot, mapping, tracker)
         and not _is_ambiguous(slot, mapping, tracker, domain)
     )
+
+
+def _is_known(mapping: SlotMapping, domain: Domain) -> bool:
+    """Whether the domain has the entity, or the intents, that the mapping speaks of."""
+    if mapping.type == "from_entity":
+        return mapping.entity in domain.entities
+    if mapping.type == "from_intent":
+        return all(intent in domain.intents or intent in DEFAULT_INTENTS for intent in mapping.intent)
+    return True
 
 
 def _intent_fits(mapping: SlotMapping, tracker: Tracker, domain: Domain) -> bool:
     intent = tracker.latest_message.intent_name if tracker.latest_message else None
     excluded = set(mapping.not_intent)
     form = domain.forms.get(tracker.active_loop_name or "")
-    if form:
+    if form and (not mapping.conditions or form.name in {one.active_loop for one in mapping.conditions}):
         excluded.update(form.ignored_intents)
     return intent in mapping.intent or (not mapping.intent and intent not in excluded)
 

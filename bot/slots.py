@@ -20,13 +20,14 @@ def _text(spec: SlotSpec, value: Any) -> Features:
 
 
 def _as_bool(value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
+    """One and "1" are true, other numbers are false, other words are neither."""
     if isinstance(value, int | float):
-        return {1: True, 0: False}.get(int(value)) if value in (0, 1) else None
-    return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(
-        str(value).strip().lower()
-    )
+        return value == 1
+    if not isinstance(value, str):
+        return None
+    if value.isnumeric():
+        return float(value) == 1
+    return {"true": True, "false": False}.get(value.strip().lower())
 
 
 def _bool(spec: SlotSpec, value: Any) -> Features:
@@ -35,14 +36,13 @@ def _bool(spec: SlotSpec, value: Any) -> Features:
 
 
 def _categorical(spec: SlotSpec, value: Any) -> Features:
-    names = [str(one).lower() for one in spec.values]
+    names = [str(one).lower() for one in spec.values if one is not None]
+    if DEFAULT_CATEGORY not in names:
+        names.append(DEFAULT_CATEGORY)
     hot = [0.0] * len(names)
     if value is not None:
         key = str(value).lower()
-        if key in names:
-            hot[names.index(key)] = 1.0
-        elif DEFAULT_CATEGORY in names:
-            hot[names.index(DEFAULT_CATEGORY)] = 1.0
+        hot[names.index(key if key in names else DEFAULT_CATEGORY)] = 1.0
     return tuple(hot)
 
 
@@ -73,6 +73,11 @@ _FEATURIZE: dict[str, Callable[[SlotSpec, Any], Features]] = {
     "any": _any,
 }
 SLOT_TYPES = tuple(_FEATURIZE)
+
+
+def stored(spec: SlotSpec, value: Any) -> Any:
+    """The value as the slot keeps it: a list slot makes a list of whatever is none."""
+    return [value] if spec.type == "list" and value and not isinstance(value, list) else value
 
 
 def featurize(spec: SlotSpec, value: Any) -> Features:

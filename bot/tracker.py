@@ -31,6 +31,7 @@ from bot.events import (
     event_from_json,
     event_to_json,
 )
+from bot.slots import stored
 from bot.states import History, State, slot_states, user_state
 
 LISTEN = "action_listen"
@@ -151,6 +152,16 @@ class Tracker:
         return self.latest_action.name or self.latest_action.action_text
 
     @property
+    def rejected_action(self) -> str | None:
+        """The action that has just declined to run."""
+        for event in reversed(self.events):
+            if isinstance(event, ActionExecutionRejected):
+                return event.name
+            if isinstance(event, ActionExecuted):
+                return None
+        return None
+
+    @property
     def active_loop_name(self) -> str | None:
         return self.active_loop.name if self.active_loop else None
 
@@ -219,7 +230,7 @@ class Tracker:
                 self._action_executed(event)
             case SlotSet(name=name, value=value):
                 if name in self.slots:
-                    self.slots[name] = value
+                    self.slots[name] = stored(self.domain.slots[name], value)
                     self.slots_set.add(name)
             case EntitiesAdded(entities=entities):
                 self._add_entities(entities)
@@ -409,7 +420,7 @@ def _event(data: Mapping[str, Any] | None, kind: type[_E]) -> _E | None:
 
 
 def _initial_slots(domain: Domain) -> dict[str, Any]:
-    return {name: copy.deepcopy(slot.initial_value) for name, slot in domain.slots.items()}
+    return {name: stored(slot, copy.deepcopy(slot.initial_value)) for name, slot in domain.slots.items()}
 
 
 def applied_events(events: Sequence[Event]) -> list[Event]:

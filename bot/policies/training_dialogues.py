@@ -56,6 +56,10 @@ class TrainingDialogue:
     steps: tuple[DialogueStep, ...]
     events: tuple[Event, ...]
 
+    @property
+    def place(self) -> str:
+        return f"{self.source}: {'rule' if self.is_rule else 'story'} '{self.name}'"
+
     def prefixes(self) -> Iterator[tuple[list[State], DialogueStep]]:
         """For each action: all states up to it, and the step."""
         states: list[State] = []
@@ -183,13 +187,11 @@ def _user_events(step: UserStep, domain: Domain) -> list[Event]:
         }
     text = step.text if not step.intent else None
     events: list[Event] = [UserUttered(text=text, parse_data=parse)]
-    if not domain.store_entities_as_slots:
-        return events
     for slot in domain.slots.values():
         values = [
             entity.value
             for mapping in slot.mappings
-            if mapping.type == "from_entity" and not mapping.conditions
+            if mapping.type == "from_entity" and (not mapping.conditions or mapping.conditions[0].active_loop is None)
             for entity in step.entities
             if (entity.entity, entity.role, entity.group) == (mapping.entity, mapping.role, mapping.group)
         ]
