@@ -27,6 +27,7 @@ from bot.events import (
 from bot.interfaces import Policy, Prediction, Store, Turn
 from bot.messages import BotMessage, Intent, Parse, UserMessage
 from bot.payloads import read_payload
+from bot.policies.rule_policy import RulePolicy
 from bot.tracker import LISTEN, Tracker
 from bot.tracker_state import tracker_state
 from bot.understanding import Understanding
@@ -57,6 +58,8 @@ class Assistant:
         self.domain = domain
         self.understanding = understanding
         self.policies = sorted(policies, key=lambda policy: -policy.priority)
+        rules = (number for number, policy in enumerate(self.policies) if isinstance(policy, RulePolicy))
+        self._last_rules = max(rules, default=0)
         self.actions = actions
         self.store = store
         self.languages = tuple(languages)
@@ -138,25 +141,25 @@ class Assistant:
     def decide(self, tracker: Tracker) -> Prediction:
         """The next action: a followup if one is asked for, else what the surest policy says.
 
-        Policies are asked in the order of their priority; certainty ends the asking. An action that has
-        just declined is not asked again.
+        Policies are asked in the order of their priority; certainty ends the asking once the rules were heard.
+        An action that has just declined is not asked again.
         """
         if tracker.followup_action:
             if self.actions.has(tracker.followup_action):
                 return Prediction(tracker.followup_action, 1.0, "followup_action")
             log.error("conversation %s: no action '%s' to follow up", tracker.conversation_id, tracker.followup_action)
             tracker.followup_action = None
-        rejected = _rejected_action(tracker)
-        best = Prediction(LISTEN, 0.0, "")
+        rejected = tracker.rejected_action
+        best = Prediction(LISTEN, 0.0, type(self.policies[0]).__name__ if self.policies else "")
         events: tuple[Event, ...] = ()
-        for policy in self.policies:
+        for number, policy in enumerate(self.policies):
             prediction = policy.predict(tracker, self.domain)
             if prediction is None:
                 continue
             events += prediction.events
-            if prediction.action != rejected and prediction.confidence > best.confidence:
+            if prediction.action != rejected and prediction.rank > best.rank:
                 best = prediction
-            if best.confidence >= 1.0:
+            if best.confidence >= 1.0 and number >= self._last_rules:
                 break
         if tracker.latest_action_name == LISTEN:
             events += (DefinePrevUserUtteredFeaturization(use_text_for_featurization=best.is_end_to_end),)
@@ -254,12 +257,3 @@ def _was_offered(text: str, tracker: Tracker) -> bool:
         if isinstance(event, BotUttered)
         for button in (*event.message.buttons, *event.message.quick_replies)
     )
-
-
-def _rejected_action(tracker: Tracker) -> str | None:
-    for event in reversed(tracker.events):
-        if isinstance(event, ActionExecutionRejected):
-            return event.name
-        if isinstance(event, ActionExecuted):
-            return None
-    return None

@@ -73,6 +73,12 @@ class Prediction:
     events: tuple[Event, ...] = ()
     is_end_to_end: bool = False
     hide_rule_turn: bool = False
+    needs_no_message: bool = False
+    """A running form goes on: that overrules whatever a policy makes of the message."""
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        return self.needs_no_message, self.is_end_to_end, self.confidence
 
 
 @runtime_checkable

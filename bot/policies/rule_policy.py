@@ -7,8 +7,10 @@ Source of the behaviour: https://rasa.com/docs/rasa/rules
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,17 @@ import orjson
 
 from bot.domain import Domain
 from bot.errors import Contradiction, DataError, ProjectErrors
-from bot.events import LoopInterrupted
+from bot.events import (
+    ActionExecuted,
+    ActionExecutionRejected,
+    ActiveLoopChanged,
+    LoopInterrupted,
+    SlotSet,
+    UserUttered,
+)
 from bot.interfaces import Prediction
 from bot.policies.training_dialogues import SNIPPET, DialogueStep, TrainingDialogue, unroll
+from bot.slots import featurize
 from bot.states import NOT_SET, State
 from bot.states import rule_states as all_states
 from bot.tracker import LISTEN, Tracker
@@ -28,6 +38,8 @@ from bot.training_data import Rule, Story, UserStep
 DEFAULT_ACTIONS = {"restart": "action_restart", "back": "action_back", "session_start": "action_session_start"}
 INTERRUPTED = "interrupted"
 NOT_THE_LOOP = "not the loop"
+DEFAULT = "default "
+LOOP = "loop "
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +49,17 @@ class Learned:
     states: tuple[State, ...]
     action: str
     key: str
-    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rules say, and which rule (its key) or built-in says it."""
+
+    action: str | None
+    source: str
+    interrupted: bool = False
+    end_to_end: bool = False
+    needs_no_message: bool = False
 
 
 class RulePolicy:
@@ -64,22 +86,23 @@ class RulePolicy:
         self._rules: list[Learned] = []
         self._after: dict[str | None, list[Learned]] = {}
         self._unhappy: list[Learned] = []
-        self._in_stories: set[str] = set()
+        self._not_in_stories: set[str] = set()
         self._has_text_rules = False
 
     # ---- learning ----
 
     def train(self, stories: Sequence[Story], rules: Sequence[Rule], domain: Domain) -> None:
-        if self._restrict_rules:
-            _check_one_message(rules)
         dialogues = unroll(stories, rules, domain)
         of_rules = [dialogue for dialogue in dialogues if dialogue.is_rule]
+        if self._restrict_rules:
+            _check_one_message(rules)
+        if self._check:
+            _check_complete(of_rules, domain)
         self._rules = _learn(of_rules)
         self._unhappy = _learn_unhappy(dialogues)
         self._index()
-        self._in_stories, contradictions = self._compare(dialogues)
-        if contradictions and self._check:
-            raise ProjectErrors(contradictions)
+        if self._check:
+            self._compare(dialogues, domain)
 
     def _index(self) -> None:
         self._has_text_rules = any("text" in state.get("user", {}) for rule in self._rules for state in rule.states)
@@ -87,100 +110,111 @@ class RulePolicy:
         for rule in self._rules:
             self._after[_latest_action(rule.states)].append(rule)
 
-    def _compare(self, dialogues: Sequence[TrainingDialogue]) -> tuple[set[str], list[DataError]]:
-        """The rules that stories follow, too, and the places where a rule and a dialogue disagree."""
-        used: set[str] = set()
-        found: list[DataError] = []
+    def _compare(self, dialogues: Sequence[TrainingDialogue], domain: Domain) -> None:
+        """Find the rules that no story follows, and refuse rules and stories that disagree.
+
+        What the rules predict at each step of each dialogue is what they would in a conversation.
+        """
+        sources: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for dialogue in dialogues:
-            for states, step in dialogue.prefixes():
-                if step.action == SNIPPET or step.unpredictable:
-                    continue
-                predicted, source = self._predict_in_training(states)
+            if dialogue.is_rule:
+                for step, found in self._predictions(dialogue, domain):
+                    is_own = not found.source.startswith((DEFAULT, LOOP))
+                    sources[found.source].append((dialogue.place, step.action if is_own else found.action or ""))
+        followed: set[str] = set()
+        wrong: list[DataError] = []
+        for dialogue in dialogues:
+            for step, found in self._predictions(dialogue, domain):
+                predicted = found.action or (self._fallback_action if dialogue.is_rule else None)
                 if predicted == step.action and not dialogue.is_rule:
-                    used.add(source)
-                elif predicted not in (None, step.action):
-                    best = self._best(states)
-                    if best is None or self._is_listen_after_action(best, dialogue):
-                        continue
-                    found.append(_contradiction(dialogue, step, best, predicted or ""))
-        return used, found
+                    followed.add(found.source)
+                if predicted in (None, step.action) or self._forget_listening(dialogue, found):
+                    continue
+                others = [(place, action) for place, action in sources[found.source] if action != step.action]
+                if others:
+                    wrong.append(_contradiction(dialogue, step, others))
+        if wrong:
+            raise ProjectErrors(wrong)
+        defaults = {f"{DEFAULT}{intent}" for intent in DEFAULT_ACTIONS}
+        loops = {f"{LOOP}{form}{end}" for form in domain.forms for end in ("", f" {LISTEN}")}
+        self._not_in_stories = (set(sources) | defaults | loops) - followed
 
-    def _is_listen_after_action(self, rule: Learned, dialogue: TrainingDialogue) -> bool:
-        """A rule `intent, action` also says that the bot listens then; a story may go on instead."""
-        return not dialogue.is_rule and rule.action == LISTEN and len(rule.states) <= 2
+    def _predictions(self, dialogue: TrainingDialogue, domain: Domain) -> Iterator[tuple[DialogueStep, Decision]]:
+        """What the rules say at each step of a dialogue where they can be asked."""
+        tracker = Tracker.new(dialogue.name, domain)
+        steps = iter(dialogue.steps)
+        for event in dialogue.events:
+            if isinstance(event, ActionExecuted):
+                step = next(steps)
+                if step.action != SNIPPET and not step.unpredictable:
+                    found = self._decide(tracker)
+                    loop = tracker.active_loop_name
+                    if loop and found.action == loop != step.action:
+                        # Inside a form, a training dialogue tells of what happens when the form declines.
+                        tracker.apply(ActionExecutionRejected(name=loop))
+                        found = self._decide(tracker)
+                    yield step, found
+            tracker.apply(event)
 
-    def _predict_in_training(self, states: Sequence[State]) -> tuple[str | None, str]:
-        """As in a conversation; form turns inside a training dialogue are unhappy ones, so loops do not count."""
-        state = states[-1]
-        loop = _loop(state)
-        after_listen = state.get("prev_action", {}).get("action_name") == LISTEN
-        default = DEFAULT_ACTIONS.get(state.get("user", {}).get("intent", "")) if after_listen else None
-        if default:
-            return default, f"default {default}"
-        if loop and state.get("prev_action", {}).get("action_name") == loop:
-            return LISTEN, f"loop {loop} listen"
-        best = self._best(states)
-        if best is None:
-            return None, ""
-        if loop and best.action == LISTEN and not _loop(best.states[-1]):
-            return None, ""
-        return best.action, best.key
+    def _forget_listening(self, dialogue: TrainingDialogue, found: Decision) -> bool:
+        """A rule `intent, action` says that the bot listens then, until a story goes on with another rule."""
+        if dialogue.is_rule or found.action != LISTEN or found.source.count("prev_action") > 1:
+            return False
+        if not any(rule.key.startswith(found.source[:-2]) and rule.key != found.source for rule in self._rules):
+            return False
+        self._rules = [rule for rule in self._rules if rule.key != found.source]
+        self._index()
+        return True
 
     # ---- deciding ----
 
     def predict(self, tracker: Tracker, domain: Domain) -> Prediction | None:
-        states: list[State] | None = None
-        interrupted = False
-        if self._has_text_rules and tracker.latest_action_name == LISTEN and tracker.latest_message:
-            states = all_states(tracker.history, tracker.state())
-            with_text = [*states[:-1], {**states[-1], "user": {"text": tracker.latest_message.text}}]
-            action, source, interrupted = self._from_rules(tracker, with_text)
-            if action and self._happy_path(tracker) is None:
-                return self._say(action, source, tracker, interrupted=interrupted, end_to_end=True)
-        intent = tracker.latest_message.intent_name if tracker.latest_message else None
-        default = DEFAULT_ACTIONS.get(intent or "")
-        if default and tracker.latest_action_name == LISTEN:
-            return self._say(default, f"default {default}", tracker)
-        happy = self._happy_path(tracker)
-        if happy:
-            return self._say(happy[0], happy[1], tracker)
-        states = states or all_states(tracker.history, tracker.state())
-        action, source, interrupted = self._from_rules(tracker, states)
-        if action is not None:
-            return self._say(action, source, tracker, interrupted=interrupted)
-        events = (LoopInterrupted(is_interrupted=True),) if interrupted else ()
-        if not self._enable_fallback:
-            return Prediction(LISTEN, 0.0, type(self).__name__, events=events) if events else None
-        return Prediction(self._fallback_action, self._fallback_confidence, type(self).__name__, events=events)
-
-    def _say(
-        self, action: str, source: str, tracker: Tracker, *, interrupted: bool = False, end_to_end: bool = False
-    ) -> Prediction:
-        confidence = 1.0
-        if self._use_nlu_confidence and tracker.latest_message:
+        found = self._decide(tracker)
+        action, confidence = found.action or LISTEN, 1.0 if found.action else 0.0
+        if found.action and self._use_nlu_confidence and tracker.latest_message:
             confidence = tracker.latest_message.intent.confidence
+        unsure = action == tracker.rejected_action or confidence < self._fallback_confidence
+        if self._enable_fallback and unsure and action != self._fallback_action:
+            action, confidence = self._fallback_action, self._fallback_confidence
         return Prediction(
             action,
             confidence,
             type(self).__name__,
-            events=(LoopInterrupted(is_interrupted=True),) if interrupted else (),
-            is_end_to_end=end_to_end,
-            hide_rule_turn=source not in self._in_stories,
+            events=(LoopInterrupted(is_interrupted=True),) if found.interrupted else (),
+            is_end_to_end=found.end_to_end,
+            hide_rule_turn=found.source in self._not_in_stories,
+            needs_no_message=found.needs_no_message,
         )
 
-    def _happy_path(self, tracker: Tracker) -> tuple[str, str] | None:
+    def _decide(self, tracker: Tracker) -> Decision:
+        states = all_states(tracker.history, tracker.state())
+        by_text = Decision(None, "")
+        if self._has_text_rules and tracker.latest_action_name == LISTEN and tracker.latest_message:
+            with_text = [*states[:-1], {**states[-1], "user": {"text": tracker.latest_message.text}}]
+            by_text = dataclasses.replace(self._from_rules(tracker, with_text), end_to_end=True)
+        intent = tracker.latest_message.intent_name if tracker.latest_message else None
+        default = DEFAULT_ACTIONS.get(intent or "")
+        if default and tracker.latest_action_name == LISTEN and not by_text.action:
+            return Decision(default, f"{DEFAULT}{intent}")
+        happy = self._happy_path(tracker)
+        if happy or by_text.action:
+            return happy or by_text
+        by_intent = self._from_rules(tracker, states)
+        return dataclasses.replace(by_intent, interrupted=by_text.interrupted or by_intent.interrupted)
+
+    def _happy_path(self, tracker: Tracker) -> Decision | None:
         """A running form that has not declined goes on; after it has asked, the bot listens."""
         loop = tracker.active_loop
         if loop is None or loop.rejected:
             return None
         if tracker.latest_action_name == loop.name:
-            return LISTEN, f"loop {loop.name} listen"
-        return (loop.name, f"loop {loop.name}") if tracker.latest_action_name else None
+            return Decision(LISTEN, f"{LOOP}{loop.name} {LISTEN}", needs_no_message=True)
+        return Decision(loop.name, f"{LOOP}{loop.name}", needs_no_message=True) if tracker.latest_action_name else None
 
-    def _from_rules(self, tracker: Tracker, states: Sequence[State]) -> tuple[str | None, str, bool]:
+    def _from_rules(self, tracker: Tracker, states: Sequence[State]) -> Decision:
         """The action of the best rule, that rule's key, and whether a form returns from a digression."""
         best = self._best(states)
-        action = best.action if best else None
+        action, source = (best.action, best.key) if best else (None, _key(_after_snippet(states)))
         loop = tracker.active_loop_name
         interrupted = False
         if loop:
@@ -188,10 +222,10 @@ class RulePolicy:
             if best and action == LISTEN and not _loop(best.states[-1]):
                 # A rule that knows nothing of the form ended: the form goes on, unless something else must.
                 if NOT_THE_LOOP not in conditions:
-                    return loop, best.key, False
+                    return Decision(loop, source)
                 action = None
             interrupted = INTERRUPTED in conditions
-        return action, best.key if best else "", interrupted
+        return Decision(action, source, interrupted)
 
     def _best(self, states: Sequence[State]) -> Learned | None:
         """The longest rule that applies: of those alone that go on after the latest action."""
@@ -205,7 +239,7 @@ class RulePolicy:
             # Not where the rules stand: a model does not change with the folder it was trained in.
             "rules": [[rule.states, rule.action] for rule in self._rules],
             "unhappy": [[rule.states, rule.action] for rule in self._unhappy],
-            "in_stories": sorted(self._in_stories),
+            "not_in_stories": sorted(self._not_in_stories),
         }
         (folder / "rules.json").write_bytes(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
 
@@ -213,12 +247,13 @@ class RulePolicy:
         data = orjson.loads((folder / "rules.json").read_bytes())
         self._rules = [Learned(tuple(states), action, _key(states)) for states, action, *_ in data["rules"]]
         self._unhappy = [Learned(tuple(states), action, _key(states)) for states, action, *_ in data["unhappy"]]
-        self._in_stories = set(data["in_stories"])
+        self._not_in_stories = set(data["not_in_stories"])
         self._index()
 
 
 def _key(states: Sequence[State]) -> str:
-    return orjson.dumps(list(states), option=orjson.OPT_SORT_KEYS).decode()
+    """As Rasa writes it, since of the rules that apply the longest text wins."""
+    return json.dumps(list(states), sort_keys=True)
 
 
 def _latest_action(states: Sequence[State]) -> str | None:
@@ -241,17 +276,18 @@ def _after_snippet(states: Sequence[State]) -> list[State]:
 
 
 def _learn(dialogues: Iterable[TrainingDialogue]) -> list[Learned]:
-    """One entry per step of every rule; two rules that disagree at once are told by `_compare`."""
+    """One entry per step of every rule; where rules disagree at once, none (see `_compare`)."""
     learned: dict[str, Learned] = {}
+    ambiguous: set[str] = set()
     for dialogue in dialogues:
         for states, step in dialogue.prefixes():
             kept = _after_snippet(states)
             if not kept:
                 continue
             key = _key(kept)
-            if key not in learned:
-                learned[key] = Learned(tuple(kept), step.action, key, f"{dialogue.source}: rule '{dialogue.name}'")
-    return [rule for rule in learned.values() if rule.action != SNIPPET]
+            if learned.setdefault(key, Learned(tuple(kept), step.action, key)).action != step.action:
+                ambiguous.add(key)
+    return [rule for rule in learned.values() if rule.action != SNIPPET and rule.key not in ambiguous]
 
 
 def _learn_unhappy(dialogues: Iterable[TrainingDialogue]) -> list[Learned]:
@@ -318,12 +354,58 @@ def _check_one_message(rules: Sequence[Rule]) -> None:
         raise ProjectErrors(errors)
 
 
-def _contradiction(dialogue: TrainingDialogue, step: DialogueStep, rule: Learned, predicted: str) -> Contradiction:
+def _check_complete(rules: Sequence[TrainingDialogue], domain: Domain) -> None:
+    """What one rule says an action sets, every rule with this action says, or that it is null."""
+    slots: dict[str, set[str]] = defaultdict(set)
+    loops: dict[str, set[str | None]] = defaultdict(set)
+    for rule in rules:
+        action: str | None = None
+        for event in rule.events:
+            match event:
+                case ActionExecuted(name=name, action_text=text):
+                    action = name or text
+                case UserUttered():
+                    action = None
+                case SlotSet(name=slot) if action and slot in domain.slots and featurize(domain.slots[slot], None):
+                    slots[action].add(slot)
+                case ActiveLoopChanged(name=loop) if action:
+                    loops[action].add(loop)
+                case _:
+                    pass
+    at_first = set(Tracker.new("", domain).state().get("slots", ()))
+    errors: list[DataError] = []
+    for rule in rules:
+        for step in rule.steps:
+            before = _latest_action([step.state])
+            if before in (None, SNIPPET) or step.action == SNIPPET:
+                continue
+            missing = sorted(slots[before] - set(step.state.get("slots", ())) - at_first)
+            wanted = loops[before]
+            if wanted and step.state.get("active_loop", {}).get("name") not in wanted:
+                missing.append("active_loop")
+            if missing:
+                errors.append(_incomplete(rule, step, before, missing))
+    if errors:
+        raise ProjectErrors(errors)
+
+
+def _incomplete(rule: TrainingDialogue, step: DialogueStep, action: str, missing: Sequence[str]) -> DataError:
+    names = " and ".join(f"'{name}'" for name in missing)
+    return DataError(
+        f"rule '{rule.name}' does not say what '{action}' does to {names}, as other rules do. Say so after the "
+        "action (`slot_was_set`, `active_loop`; null where it stays empty), or end the rule there with "
+        "`wait_for_user_input: false`.",
+        step.source,
+    )
+
+
+def _contradiction(dialogue: TrainingDialogue, step: DialogueStep, others: Sequence[tuple[str, str]]) -> Contradiction:
     kind = "rule" if dialogue.is_rule else "story"
     before: list[Any] = [step.state.get("user", {}).get("intent"), step.state.get("prev_action", {}).get("action_name")]
     path = ", ".join(f"'{name}'" for name in before if name not in (None, LISTEN)) or "the beginning"
+    otherwise = " and ".join(f"{place} goes on with '{action}'" for place, action in dict.fromkeys(others))
     return Contradiction(
         f"{kind} '{dialogue.name}' goes on with '{step.action}' after {path}, "
-        f"but {rule.rule} goes on with '{predicted}' there. Make them agree, or give a rule a condition.",
+        f"but {otherwise} there. Make them agree, or give a rule a condition.",
         step.source,
     )
