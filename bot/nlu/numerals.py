@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 Number = int | float
@@ -54,6 +54,10 @@ _CHINESE = re.compile(
     rf"(?:[点點][{_HAN_DIGITS}]{{1,9}}[万亿]?)?"
 )
 _CHINESE_MEASURES = re.compile(r"\s*(?:个|块|元|张|笔|次|份|倍|条|位|台|毛|角|刀|英镑|美|欧|港|日|人民币|%|％)")
+_MINUS = re.compile(r"(?:\b(?:minus|negative) |[负負])$", re.IGNORECASE)
+_AWAITS_NUMBER = re.compile(
+    r"(?:\b(?:number|no\.?|option|line|it|is|only|just|about|exactly)|[£$€#:+])$", re.IGNORECASE
+)
 _NOTHING_MORE = re.compile(r"[\s.,!?，。！？]*$")
 
 
@@ -65,7 +69,19 @@ def find_numerals(text: str) -> list[Numeral]:
     if not text.isascii():
         chinese = list(_chinese(text))
         found = [n for n in found if all(n.end <= c.start or c.end <= n.start for c in chinese)] + chinese
-    return sorted(found, key=lambda numeral: numeral.start)
+    ends = {numeral.end for numeral in found}
+    return sorted((_signed(text, numeral, ends) for numeral in found), key=lambda numeral: numeral.start)
+
+
+def _signed(text: str, numeral: Numeral, ends: Collection[int]) -> Numeral:
+    """ "Minus five" and 负五 are below zero; after a number ("ten minus five") it is no sign."""
+    sign = _MINUS.search(text[: numeral.start][-12:])
+    if sign is None or numeral.value < 0:
+        return numeral
+    start = numeral.start - len(sign.group())
+    if len(text[:start].rstrip()) in ends:
+        return numeral
+    return Numeral(start, numeral.end, -numeral.value, numeral.doubtful)
 
 
 def tidy(value: float) -> Number:
@@ -93,8 +109,15 @@ def _read_run(run: list[re.Match[str]]) -> Iterator[Numeral]:
     while i < len(run):
         length, value = _read_number(run[i:])
         if length:
-            yield Numeral(run[i].start(), run[i + length - 1].end(), tidy(value))
+            start, end = run[i].start(), run[i + length - 1].end()
+            yield Numeral(start, end, tidy(value), length == 1 and _is_pronoun(run[i]))
         i += max(1, length)
+
+
+def _is_pronoun(match: re.Match[str]) -> bool:
+    """Whether a "one" stands for something ("the blue one"): after a word, unless that awaits a number."""
+    before = match.string[: match.start()].rstrip()
+    return match.group().lower() == "one" and before[-1:].isalpha() and not _AWAITS_NUMBER.search(before)
 
 
 def _read_number(run: list[re.Match[str]]) -> tuple[int, float]:
