@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.action_execution import Actions
-from bot.domain import Domain
+from bot.domain import REQUESTED_SLOT, Domain
 from bot.errors import ActionError, ActionRejected
 from bot.events import (
     ActionExecuted,
@@ -26,6 +26,7 @@ from bot.events import (
 )
 from bot.interfaces import Policy, Prediction, Store, Turn
 from bot.messages import BotMessage, Intent, Parse, UserMessage
+from bot.nlu.languages import is_a_few_words, is_said_in_any_language
 from bot.payloads import read_payload
 from bot.policies.rule_policy import RulePolicy
 from bot.tracker import LISTEN, Tracker
@@ -110,7 +111,8 @@ class Assistant:
             parse = read_payload(text, self.domain)
         if parse is None:
             parse = await self.parse(text)
-        parse.language = parse.language or tracker.language or message.language or self.languages[0]
+        if parse.language is None or _tells_no_language(text, tracker):
+            parse.language = tracker.language or message.language or self.languages[0]
         return UserUttered(
             text=text,
             parse_data=parse.to_json(),
@@ -245,6 +247,17 @@ class Assistant:
 def _clean(text: str) -> str:
     """Without control characters and half characters, and not endless: what can be stored and shown."""
     return _CONTROL.sub(" ", text[:LONGEST_MESSAGE]).encode("utf-8", "replace").decode("utf-8")
+
+
+def _tells_no_language(text: str, tracker: Tracker) -> bool:
+    """Whether a customer goes on in the language they speak: names, a form's short answers, and what we said first."""
+    if tracker.language is None:
+        return False
+    said = tracker.latest_bot_message.message if tracker.latest_bot_message else None
+    titles = [str(button.get("title") or "") for button in said.buttons] if said else []
+    is_quoted = len(text.strip()) > 1 and any(text.strip() in shown for shown in titles)
+    is_answer = bool(tracker.active_loop and tracker.slots.get(REQUESTED_SLOT)) and is_a_few_words(text)
+    return is_quoted or is_answer or is_said_in_any_language(text)
 
 
 def _was_offered(text: str, tracker: Tracker) -> bool:

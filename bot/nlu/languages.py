@@ -55,3 +55,17 @@ def _reads_as_latin(text: str) -> bool:
     if not words or _CHINESE_GRAMMAR.search(text):
         return False
     return bool(_ENGLISH_GRAMMAR.search(text)) or len(words) > len(_HAN.findall(text))
+
+
+_OK = re.compile(r"\W*o\.?k(?:ay)?\W*", re.IGNORECASE)
+
+
+def is_said_in_any_language(text: str) -> bool:
+    """OK is OK in the middle of Chinese, too."""
+    return _OK.fullmatch(text) is not None
+
+
+def is_a_few_words(text: str, at_most: int = 3) -> bool:
+    """Whether a text in Latin letters may be a name or a borrowed word: a few words, and none of grammar."""
+    words = _LATIN_WORD.findall(text)
+    return 0 < len(words) <= at_most and not _ENGLISH_GRAMMAR.search(text) and not _HAN.search(text)

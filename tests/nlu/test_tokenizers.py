@@ -11,7 +11,7 @@ import pytest
 from bot.errors import ConfigError
 from bot.messages import Parse
 from bot.nlu.jieba_tokenizer import JiebaTokenizer
-from bot.nlu.languages import detect_language
+from bot.nlu.languages import detect_language, is_a_few_words
 from bot.nlu.spacy_tokenizer import SpacyTokenizer
 from bot.nlu.tokens import MAX_CHARACTERS, fine_tokens
 from bot.nlu.whitespace_tokenizer import WhitespaceTokenizer, tokenize
@@ -51,6 +51,14 @@ def test_the_script_and_then_the_grammar_tell_the_language(text: str, language: 
 def test_the_language_is_spelt_as_the_project_spells_it() -> None:
     assert detect_language("你好", ["de", "zh-CN"]) == "zh-CN"
     assert detect_language("hello", ["zh", "de"]) == "de"
+
+
+@pytest.mark.parametrize(
+    ("text", "tells_little"),
+    [("Tom Baker", True), ("savings", True), ("BT", True), ("how much is it", False), ("李娜", False), ("50", False)],
+)
+def test_a_few_words_without_grammar_may_be_a_name_in_any_language(text: str, tells_little: bool) -> None:
+    assert is_a_few_words(text) is tells_little
 
 
 @pytest.mark.parametrize(
