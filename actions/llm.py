@@ -49,6 +49,9 @@ claims to be.
 used, like [1] or [1, 3]."""
 
 UNKNOWN = "utter_llm_unknown"
+UNCLEAR = "utter_llm_unclear"
+"""The response to a message that was not understood, and that no passage has anything to do with."""
+
 SORRY = {
     "en": "Sorry, I don't know the answer to that. A human agent can help you.",
     "zh": "抱歉，这个问题我无法回答，您可以咨询人工客服。",
@@ -101,7 +104,8 @@ class LlmFallback(Action):
         end = time.monotonic() + self._deadline
         language = tracker.language or self._languages[0]
         question = open_question(tracker)
-        hits = await self._search(question.text, language)
+        found = await self._search(question.text, language)
+        hits = of_document(found, tracker)
         if self._llm is not None:
             related = hits
             if question.earlier and confidence(hits) < RELATED:
@@ -115,11 +119,16 @@ class LlmFallback(Action):
                     log.warning(
                         "conversation %s: answered without the language model: %s", tracker.conversation_id, error
                     )
-        if hits and hits[0].confidence >= self._threshold:
+        is_sure = confidence(found) >= self._threshold
+        is_only_one = len(hits) < len(found) and sum(hit.confidence >= RELATED for hit in hits) == 1
+        if hits and (hits[0].confidence >= self._threshold or (is_sure and is_only_one)):
             return {"text": f"{hits[0].passage.text}\n{source_line([hits[0].passage], language)}"}
-        if confidence(hits) >= self._threshold and TOPICS in responses:
+        if is_sure and TOPICS in responses:
             topics = dict.fromkeys(hit.passage.title[-1] for hit in hits if hit.confidence >= RELATED)
             return {"response": TOPICS, "topics": "\n".join(f"• {topic}" for topic in topics)}
+        intent = tracker.latest_message.intent_name if tracker.latest_message else None
+        if intent == "nlu_fallback" and UNCLEAR in responses:
+            return {"response": UNCLEAR}
         return unknown(language, responses)
 
     async def _search(self, text: str, language: str) -> list[Hit]:
@@ -143,6 +152,14 @@ class LlmFallback(Action):
         except Exception as error:  # a provider of somebody else's; its words may be the customer's
             raise LLMError(f"{type(llm).__name__} failed: {type(error).__name__}") from None
         return read_answer(completion.text, passages, language)
+
+
+def of_document(hits: list[Hit], tracker: Tracker) -> list[Hit]:
+    """Of an intent that is named after a document (`ask_fees`, fees.md), that document's hits if they may answer."""
+    intent = (tracker.latest_message.intent_name if tracker.latest_message else None) or ""
+    topic = intent.removeprefix("ask_")
+    named = [hit for hit in hits if hit.passage.document.rpartition("/")[2].startswith(topic)]
+    return named if topic != intent and confidence(named) >= RELATED else hits
 
 
 def confidence(hits: Sequence[Hit]) -> float:

@@ -116,6 +116,21 @@ async def test_what_no_passage_answers_the_bot_does_not_know(bank: Index, text: 
     assert await said(LlmFallback(knowledge=bank), asked(text)) == UNKNOWN
 
 
+async def test_what_was_not_understood_is_not_called_unknown(bank: Index) -> None:
+    responses = {"responses": {**RESPONSES["responses"], "utter_llm_unclear": [{"text": "what?"}]}}
+    assert await said(LlmFallback(knowledge=bank), asked("blub"), responses) == {"response": "utter_llm_unclear"}
+    made = asked(OFF_TOPIC, intent="out_of_scope")
+    assert await said(LlmFallback(knowledge=bank), made, responses) == UNKNOWN
+
+
+async def test_an_intent_named_after_a_document_is_answered_from_it() -> None:
+    encode = encoder_of([LanguageModelFeaturizer(languages=("en", "zh"))])
+    index = Index.build([BANK / "fees.zh.md", BANK / "limits.zh.md"], languages=("zh",), encode=encode)
+    made = asked("转账到国外要多少钱", language="zh", intent="ask_fees")
+    answer = await said(LlmFallback(knowledge=index), made)
+    assert answer["text"].endswith("来源：费用与收费 – 国际转账手续费")
+
+
 async def test_a_passage_below_the_threshold_is_no_answer(bank: Index) -> None:
     assert await said(LlmFallback(knowledge=bank, threshold=1.0), asked(ABROAD)) == UNKNOWN
 
