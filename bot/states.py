@@ -26,7 +26,7 @@ LONGEST = 60
 
 
 Mark = tuple[str, str]
-"""("user", ""), ("rejected", form) or ("loop_off", "")."""
+"""("user", ""), ("slot", name), ("loop_on", form), ("loop_off", "") or ("rejected", form)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,18 @@ class History:
             self._mark(("loop_off", ""))
         else:
             self.loops.add(name)
+            self._mark(("loop_on", name))
+
+    def slot_set(self, name: str) -> None:
+        self._mark(("slot", name))
 
     def rejected(self, action: str) -> None:
         self._mark(("rejected", action))
 
-    def action_executed(self, state: State, action: str, prev_action: State, *, hidden: bool, keeps: bool) -> None:
-        """An action ran after `state`. A form that took its answer replaces its earlier run."""
-        if action in self.loops and not self._is_first_or_unhappy(action):
+    def action_executed(self, state: State, action: str, prev_action: State, *, hidden: bool, keeps: bool) -> bool:
+        """An action ran after `state`. A form that took its answer replaces its earlier run: False."""
+        is_new = action not in self.loops or self._is_first_or_unhappy(action)
+        if not is_new:
             self._forget_since(action)
         else:
             self.entries.append(Entry(state, action, hidden, keeps))
@@ -86,6 +91,7 @@ class History:
                 del self.entries[: len(self.entries) - LONGEST]
                 self.truncated = True
         self.prev_action = prev_action
+        return is_new
 
     def copy(self) -> History:
         """The same, to be changed apart: entries and states never change themselves."""
@@ -95,9 +101,35 @@ class History:
         """As it was before the latest action, when the one before that was `prev_action`."""
         return History(self.entries[:-1], self.user, prev_action, set(self.loops), self.truncated)
 
+    def since(self, start: int, current: State, first: State) -> tuple[History, State]:
+        """The dialogue, and the current state, had it begun with entry `start`: nothing before left a trace.
+
+        `first` is the state of an empty conversation.
+        """
+        seen: set[Mark] = set()
+
+        def without_trace(state: State) -> State:
+            slots = {name: value for name, value in first.get("slots", {}).items() if ("slot", name) not in seen}
+            slots |= {name: value for name, value in state.get("slots", {}).items() if ("slot", name) in seen}
+            heard, loop = ("user", "") in seen, ("loop_on", state.get("active_loop", {}).get("name")) in seen
+            keep = {"prev_action": True, "user": heard, "active_loop": loop}
+            out = {key: part for key, part in state.items() if keep.get(key)}
+            return {**out, "slots": slots} if slots else out
+
+        out = History()
+        for entry in self.entries[start:]:
+            state = without_trace(entry.state) if out.entries else first
+            out.entries.append(
+                dataclasses.replace(entry, state=state, keeps_hidden=entry.keeps_hidden or not out.entries)
+            )
+            seen.update(entry.marks)
+        return out, without_trace(current)
+
     def _mark(self, *marks: Mark) -> None:
         if self.entries:
-            self.entries[-1] = dataclasses.replace(self.entries[-1], marks=(*self.entries[-1].marks, *marks))
+            last = self.entries[-1]
+            new = tuple(mark for mark in marks if mark[0] != "slot" or mark not in last.marks)
+            self.entries[-1] = dataclasses.replace(last, marks=(*last.marks, *new))
 
     def _is_first_or_unhappy(self, loop: str) -> bool:
         later: str | None = None
@@ -172,7 +204,7 @@ def user_state(domain: Domain, intent: str | None, entities: list[Mapping[str, A
 def _counts(domain: Domain, spec: Any, name: str) -> bool:
     base = name.split("#")[0]
     known = domain.entities.get(base)
-    if known is not None and not known.influence_conversation:
+    if known is None or not known.influence_conversation:
         return False
     if spec is None:
         return True

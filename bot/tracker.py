@@ -232,6 +232,7 @@ class Tracker:
                 if name in self.slots:
                     self.slots[name] = stored(self.domain.slots[name], value)
                     self.slots_set.add(name)
+                    self.history.slot_set(name)
             case EntitiesAdded(entities=entities):
                 self._add_entities(entities)
             case ActiveLoopChanged(name=name):
@@ -320,7 +321,8 @@ class Tracker:
         keeps = bool(self.followup_action) or (
             self.active_loop is not None and self.latest_action_name == self.active_loop.name
         )
-        self.history.action_executed(self.state(), name, prev, hidden=event.hide_rule_turn, keeps=keeps)
+        if not self.history.action_executed(self.state(), name, prev, hidden=event.hide_rule_turn, keeps=keeps):
+            self.before_message = None
         self.latest_action = event
         self.followup_action = None
         if self.active_loop:
@@ -426,8 +428,10 @@ def _initial_slots(domain: Domain) -> dict[str, Any]:
 def applied_events(events: Sequence[Event]) -> list[Event]:
     """The events that count: those since the latest restart or session start, without what was taken back.
 
-    Taking back a message takes back the `action_listen` before it, too.
+    Taking back a message takes back the `action_listen` before it, too. A form that took its answer has swallowed
+    that message, as in Rasa: only what the message brought counts, and what is taken back is the one before it.
     """
+    loops = {event.name for event in events if isinstance(event, ActiveLoopChanged) and event.name}
     applied: list[Event] = []
     for event in events:
         match event:
@@ -438,9 +442,38 @@ def applied_events(events: Sequence[Event]) -> list[Event]:
             case UserUtteranceReverted():
                 _drop_back_to(UserUttered, applied)
                 _drop_back_to(ActionExecuted, applied)
+            case ActionExecuted(name=name) if name in loops and _took_answer(name, applied):
+                _forget_turns_since(name, applied)
             case _:
                 applied.append(event)
     return applied
+
+
+def _took_answer(loop: str | None, events: Sequence[Event]) -> bool:
+    """Whether the loop ran before, and neither declined nor left the latest message to another action."""
+    later: str | None = None
+    for event in reversed(events):
+        match event:
+            case ActiveLoopChanged(name=None):
+                return False
+            case ActionExecutionRejected(name=name) if name == loop:
+                return False
+            case UserUttered() if later not in (None, loop):
+                return False
+            case ActionExecuted(name=name) if name == loop:
+                return True
+            case ActionExecuted(name=name):
+                later = name
+            case _:
+                pass
+    return False
+
+
+def _forget_turns_since(loop: str | None, events: list[Event]) -> None:
+    """Leave of all since the loop's latest run only what changed the conversation."""
+    start = max(i for i, event in enumerate(events) if isinstance(event, ActionExecuted) and event.name == loop) + 1
+    turns = (ActionExecuted, UserUttered, DefinePrevUserUtteredFeaturization)
+    events[start:] = [event for event in events[start:] if not isinstance(event, turns)]
 
 
 def _drop_back_to(kind: type[Event], events: list[Event]) -> None:

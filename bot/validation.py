@@ -71,7 +71,9 @@ def check_dialogues(dialogues: Sequence[Story | Rule], domain: Domain, problems:
                     message = (
                         f"{where} uses the {kind} '{name}', which the domain does not have.{suggest(name, known[kind])}"
                     )
-                    problems.doubt(message, step.source)
+                    # Rasa warns of an unknown intent or entity, and refuses the others.
+                    tell = problems.doubt if kind in ("intent", "entity") else problems.add
+                    tell(message, step.source)
 
 
 def known_actions(domain: Domain) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class MemoizationPolicy:
             return None
         states = story_states(tracker.history, tracker.state(), self._rule_slots, self._rule_loops)
         whole = not tracker.history.truncated or bool(self._max_history and self._max_history < len(states))
-        action = self.recall(states, whole=whole)
+        action = self.recall(states, tracker, whole=whole)
         if action is None:
             return None
         confidence = 1.0
@@ -75,7 +75,7 @@ class MemoizationPolicy:
             confidence = tracker.latest_message.intent.confidence
         return Prediction(action, confidence, type(self).__name__)
 
-    def recall(self, states: Sequence[State], *, whole: bool) -> str | None:
+    def recall(self, states: Sequence[State], tracker: Tracker, *, whole: bool) -> str | None:
         """The action after these states; `whole` says that they are all there were, or all that count."""
         return self._lookup.get(self._key(states)) if whole else None
 

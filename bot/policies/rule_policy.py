@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from bot.domain import Domain
-from bot.errors import Contradiction, DataError, ProjectErrors
+from bot.errors import ConfigError, Contradiction, DataError, ProjectErrors
 from bot.events import (
     ActionExecuted,
     ActionExecutionRejected,
@@ -34,6 +34,7 @@ from bot.states import NOT_SET, State
 from bot.states import rule_states as all_states
 from bot.tracker import LISTEN, Tracker
 from bot.training_data import Rule, Story, UserStep
+from bot.validation import known_actions
 
 DEFAULT_ACTIONS = {"restart": "action_restart", "back": "action_back", "session_start": "action_session_start"}
 INTERRUPTED = "interrupted"
@@ -92,6 +93,8 @@ class RulePolicy:
     # ---- learning ----
 
     def train(self, stories: Sequence[Story], rules: Sequence[Rule], domain: Domain) -> None:
+        if self._enable_fallback and self._fallback_action not in known_actions(domain):
+            raise ConfigError(f"core_fallback_action_name: the domain has no action '{self._fallback_action}'")
         dialogues = unroll(stories, rules, domain)
         of_rules = [dialogue for dialogue in dialogues if dialogue.is_rule]
         if self._restrict_rules:

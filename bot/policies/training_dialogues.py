@@ -7,8 +7,7 @@ A dialogue is a list of (state, action) steps: the bot listens before each messa
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +33,9 @@ SNIPPET = "..."
 
 MOST_JOINED = 2000
 """How many dialogues checkpoints may make out of the stories; more is a mistake in the stories."""
+
+MOST_RETURNS = 2
+"""How often a dialogue goes back to a checkpoint that it has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +72,14 @@ class TrainingDialogue:
 
 def unroll(stories: Sequence[Story], rules: Sequence[Rule], domain: Domain) -> list[TrainingDialogue]:
     """All dialogues, stories first."""
-    dialogues: list[TrainingDialogue] = []
-    for name, source, steps in _joined(stories):
-        for choice in _choices(steps):
-            dialogues.append(_replay(name, source, choice, domain))
+    dialogues: list[TrainingDialogue | None] = []
+    for name, source, steps, end in _joined(stories):
+        dialogues += [_replay(name, source, choice, domain, end=end) for choice in _choices(steps)]
     for rule in rules:
         steps = tuple(step for step in rule.steps if not isinstance(step, CheckpointStep))
-        for choice in _choices(steps):
-            dialogues.append(_replay(rule.name, rule.source, choice, domain, rule))
-    return dialogues
+        end = LISTEN if rule.wait_for_user_input else SNIPPET
+        dialogues += [_replay(rule.name, rule.source, one, domain, rule, end=end) for one in _choices(steps)]
+    return [dialogue for dialogue in dialogues if dialogue]
 
 
 def _choices(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -88,49 +89,80 @@ def _choices(steps: Sequence[Step]) -> Iterator[list[Step]]:
         yield list(way)
 
 
-def _joined(stories: Sequence[Story]) -> Iterator[tuple[str, Source, tuple[Step, ...]]]:
-    """Stories without checkpoints as they are; the others joined end to start, none twice in one dialogue."""
-    pieces: list[tuple[str, Source, CheckpointStep | None, tuple[Step, ...], str | None]] = []
-    for story in stories:
-        start: CheckpointStep | None = None
-        current: list[Step] = []
-        for step in story.steps:
-            if isinstance(step, CheckpointStep):
-                if current:
-                    pieces.append((story.name, story.source, start, tuple(current), step.name))
-                start, current = step, []
-            else:
-                current.append(step)
-        if current:
-            pieces.append((story.name, story.source, start, tuple(current), None))
-    from_checkpoint: Mapping[str, list[int]] = defaultdict(list)
-    for index, (_, _, begin, _, _) in enumerate(pieces):
-        if begin is not None:
-            from_checkpoint[begin.name].append(index)
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Part of a story between checkpoints."""
+
+    story: Story
+    begins: tuple[CheckpointStep, ...]
+    steps: tuple[Step, ...]
+    ends: tuple[CheckpointStep, ...]
+
+
+def _pieces(story: Story) -> Iterator[_Piece]:
+    begins: list[CheckpointStep] = []
+    steps: list[Step] = []
+    ends: list[CheckpointStep] = []
+    for step in story.steps:
+        if isinstance(step, CheckpointStep):
+            (ends if steps else begins).append(step)
+            continue
+        if ends:
+            yield _Piece(story, tuple(begins), tuple(steps), tuple(ends))
+            begins, steps, ends = [CheckpointStep(end.name, (), end.source) for end in ends], [], []
+        steps.append(step)
+    if steps:
+        yield _Piece(story, tuple(begins), tuple(steps), tuple(ends))
+
+
+def _joined(stories: Sequence[Story]) -> Iterator[tuple[str, Source, tuple[Step, ...], str | None]]:
+    """Stories without checkpoints as they are, the others joined end to start.
+
+    With each comes the action that it ends with: none where it leads to a checkpoint that nothing continues.
+    Where a piece begins, its checkpoint stands among the steps: its slots must have these values there.
+    """
+    pieces = [piece for story in stories for piece in _pieces(story)]
     made = 0
-    stack: list[tuple[int, ...]] = [(index,) for index, piece in enumerate(pieces) if piece[2] is None]
+    stack: list[tuple[tuple[int, CheckpointStep | None], ...]] = [
+        ((number, None),) for number, piece in enumerate(pieces) if not piece.begins
+    ]
     while stack:
         path = stack.pop(0)
-        end = pieces[path[-1]][4]
-        following = [index for index in from_checkpoint.get(end or "", ()) if index not in path]
-        if end is None or not following:
+        ends = {end.name for end in pieces[path[-1][0]].ends}
+        following = [
+            (number, begin)
+            for number, piece in enumerate(pieces)
+            for begin in piece.begins
+            if begin.name in ends and _returns([*(index for index, _ in path), number]) <= MOST_RETURNS
+        ]
+        if not following:
             steps: list[Step] = []
-            for index in path:
-                begin = pieces[index][2]
-                steps += begin.slots if begin else ()
-                steps += pieces[index][3]
-            first = pieces[path[0]]
-            names = dict.fromkeys(pieces[index][0] for index in path)
-            yield " - ".join(names), first[1], tuple(steps)
+            for number, begin in path:
+                steps += [begin] if begin else []
+                steps += pieces[number].steps
+            names = dict.fromkeys(pieces[number].story.name for number, _ in path)
+            yield " - ".join(names), pieces[path[0][0]].story.source, tuple(steps), None if ends else LISTEN
             made += 1
         elif made + len(stack) < MOST_JOINED:
-            stack += [(*path, index) for index in following]
+            stack += [(*path, one) for one in following]
+
+
+def _returns(path: Sequence[int]) -> int:
+    """How often a way through the stories leads back to where it was."""
+    order = list(dict.fromkeys(path))
+    return sum(order.index(after) <= order.index(before) for before, after in itertools.pairwise(path))
 
 
 def _replay(
-    name: str, source: Source, steps: Sequence[Step], domain: Domain, rule: Rule | None = None
-) -> TrainingDialogue:
-    """Fold the steps into states, as the tracker would."""
+    name: str,
+    source: Source,
+    steps: Sequence[Step],
+    domain: Domain,
+    rule: Rule | None = None,
+    *,
+    end: str | None,
+) -> TrainingDialogue | None:
+    """Fold the steps into states, as the tracker would. None where a checkpoint asks for other slots."""
     tracker = Tracker.new(name, domain)
     out: list[DialogueStep] = []
     events: list[Event] = []
@@ -166,11 +198,14 @@ def _replay(
                 act(action or text or "", step.source, text)
             case SlotStep() | LoopStep():
                 apply(_condition_event(step, domain, is_rule=rule is not None))
+            case CheckpointStep(slots=slots):
+                if any(tracker.slots.get(slot.name) != slot.value for slot in slots):
+                    return None
             case _:
                 pass
-    if rule and not rule.wait_for_user_input:
+    if end == SNIPPET:
         act(SNIPPET, source)
-    else:
+    elif end:
         listen(source)
     return TrainingDialogue(name, source, rule is not None, tuple(out), tuple(events))
 
@@ -209,16 +244,6 @@ def _condition_event(step: SlotStep | LoopStep, domain: Domain, *, is_rule: bool
 
 
 def _some_value(slot: str, domain: Domain) -> Any:
-    """What `- slot_was_set: - name` means: any value; for the policies they look alike."""
+    """What `- slot_was_set: - name` means: something, where values look alike to the policies; else nothing."""
     spec = domain.slots.get(slot)
-    match spec.type if spec else "text":
-        case "bool":
-            return True
-        case "list":
-            return ["filled"]
-        case "float":
-            return spec.max_value if spec else 1.0
-        case "categorical":
-            return spec.values[0] if spec and spec.values else None
-        case _:
-            return "filled"
+    return {"text": "filled", "list": ["filled"]}.get(spec.type if spec else "text")
