@@ -11,26 +11,30 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, ClassVar
 
-from bot.events import ActiveLoopChanged, Event, SlotSet
+from bot.events import ActionExecuted, ActiveLoopChanged, Event, SessionStarted, SlotSet
 from bot.interfaces import Action, Dispatcher, FormValidationAction
 from bot.tracker import Tracker
 
-from .banking_identification import Domain, IdentifiedForm, Slots, refuse
+from .banking_identification import Domain, IdentifiedForm, Slots, first_words, refuse
 from .banking_words import (
     BadAmount,
     Period,
+    account_kind_in,
     account_name,
     accounts_mentioned,
     amount_meant,
     as_text,
+    card_kind_in,
     day_name,
     foreign_currency,
     in_the_past,
+    is_greeting,
     language,
     matching,
     matching_names,
     money,
     name_of,
+    names_in,
     payee_name,
     plain,
     read_amount,
@@ -38,8 +42,11 @@ from .banking_words import (
     shortest_name,
     titled,
 )
+from .conversation import ActionBareAnswer as ActionBareAnswer
 from .conversation import ActionCancel as ActionCancel
+from .conversation import ActionGoodbye as ActionGoodbye
 from .conversation import ActionHandoff as ActionHandoff
+from .conversation import ActionRepeat as ActionRepeat
 from .core_banking import (
     Account,
     BankUnavailable,
@@ -63,6 +70,21 @@ MOST_LINES = 10
 """Transactions in one message."""
 DISPUTE_DAYS = 120
 REASON_LENGTH = 500
+SHORT_ANSWER = 12
+"""Characters."""
+SURE = 0.7
+"""The confidence from which a yes is one."""
+_CHANGE = re.compile(
+    r"\b(?:change|edit|modify|correct|wrong|mistake|other|another|different)\b|改|换|错|不对|另", re.IGNORECASE
+)
+_OTHER = re.compile(r"\b(?:other|another|different)\b|另|别的|其他|其它|换")
+_HOURS = re.compile(
+    r"\b(?:hours?|open|opening|clos\w*|shut|when|what time|how late)\b"
+    r"|营业|[开关]门|开不开|几点|上班|下班|周末|周[六日]",
+    re.IGNORECASE,
+)
+_OWN = ("checking", "savings")
+"""What stands in place of a merchant's or payee's name for an own account."""
 _NAME = re.compile(r"[^\W\d_\u3400-\u9fff][^\W\d_'’.-]*(?:[ '’.-]+[^\W\d_'’.-]+){0,3}|[\u3400-\u9fff·]{2,6}")
 """What may be a person's name: one to four words, or a few Chinese characters."""
 
@@ -101,6 +123,18 @@ class ActionNewRequest(Action):
         return forget(*FLOW_SLOTS, *unfinished)
 
 
+class ActionSessionStart(Action):
+    """A new session: nothing is carried over, and a customer who was in the middle of something is told so."""
+
+    def name(self) -> str:
+        return "action_session_start"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Sequence[Event]:
+        if tracker.active_loop is not None and not tracker.paused:
+            dispatcher.utter_message(response="utter_session_expired")
+        return [SessionStarted(), ActionExecuted(name="action_listen")]
+
+
 class AskCustomerNumber(Action):
     """Asks who it is. A demo says whom one can be."""
 
@@ -112,6 +146,38 @@ class AskCustomerNumber(Action):
         if numbers := get_bank().demo_customers:
             dispatcher.utter_message(response="utter_demo_customers", numbers=", ".join(numbers))
         return []
+
+
+class ActionWhoAmI(Action):
+    """Says as whom the customer is identified."""
+
+    def name(self) -> str:
+        return "action_who_am_i"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Sequence[Event]:
+        customer_id = tracker.get_slot("customer_id")
+        if customer_id:
+            customer = await get_bank().customer(customer_id)
+            dispatcher.utter_message(response="utter_you_are", name=customer.name)
+        else:
+            dispatcher.utter_message(response="utter_you_are_nobody")
+        return []
+
+
+class ActionLogOut(Action):
+    """Forgets who the customer is, and whatever was in progress."""
+
+    def name(self) -> str:
+        return "action_log_out"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Sequence[Event]:
+        loop = [] if tracker.active_loop is None else [ActiveLoopChanged(name=None)]
+        if loop:
+            dispatcher.utter_message(response="utter_put_aside")
+        dispatcher.utter_message(
+            response="utter_logged_out" if tracker.get_slot("customer_id") else "utter_not_logged_in"
+        )
+        return [*forget(*FLOW_SLOTS, "customer_id", "customer_number", "challenge", "requested_slot"), *loop]
 
 
 # ---- looking -------------------------------------------------------------------------------------
@@ -136,9 +202,10 @@ class ActionBalance(Action):
             refuse(dispatcher, tracker)
             return forget("account")
         lang = language(tracker)
+        if any(tracker.get_latest_entity_values("payee")) or any(tracker.get_latest_entity_values("customer_number")):
+            dispatcher.utter_message(response="utter_own_accounts_only")
         accounts = list(await get_bank().accounts(customer))
-        # In the middle of another form the question's account is in no slot of it.
-        named = tracker.get_slot("account") or next(tracker.get_latest_entity_values("account"), None)
+        named = _asked(tracker, "account")
         chosen = matching(accounts, named) if named else accounts
         if named and not chosen:
             dispatcher.utter_message(response="utter_no_such_account", account=name_of(str(named), lang))
@@ -156,29 +223,48 @@ def _balance_line(account: Account, lang: str) -> str:
     return f"{titled(name)}: {balance} owed, {available} left to spend"
 
 
-class TransactionsForm(IdentifiedForm):
+class MovementsForm(IdentifiedForm):
+    """A form about what was paid: where, and when."""
+
+    async def extract_merchant(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
+        """A merchant of the customer's that the entity extractor missed."""
+        begins = tracker.latest_message is not None and tracker.latest_message.text == first_words(tracker)
+        return await self.said_at_first(tracker) if begins and tracker.get_slot("customer_id") else {}
+
+    async def said_at_first(self, tracker: Tracker) -> Slots:
+        if tracker.get_slot("merchant"):
+            return {}
+        merchants = await _merchants(tracker.get_slot("customer_id"))
+        named = names_in({name: (name,) for name in merchants}, first_words(tracker))
+        return {"merchant": named[0]} if len(named) == 1 else {}
+
+    async def validate_period(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
+        return {"period": _kept_period(value, tracker)}
+
+
+class TransactionsForm(MovementsForm):
     """Identifies the customer, and takes account, merchant and period if they are named."""
 
     form = "transactions_form"
     optional = ("account", "merchant", "period")
 
-    async def validate_period(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
-        return {"period": _kept_period(value, tracker)}
 
-
-class SpendingForm(IdentifiedForm):
-    """Identifies the customer, and takes category and period if they are named."""
+class SpendingForm(MovementsForm):
+    """Identifies the customer, and takes category, merchant and period if they are named."""
 
     form = "spending_form"
-    optional = ("category", "period")
+    optional = ("category", "merchant", "period")
 
-    async def validate_period(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
-        return {"period": _kept_period(value, tracker)}
+
+async def _merchants(customer_id: str) -> list[str]:
+    """Whoever the customer paid or was paid by, without their own accounts."""
+    found = await get_bank().transactions(customer_id)
+    return [name for name in dict.fromkeys(one.merchant for one in found) if name not in _OWN]
 
 
 def _kept_period(value: Any, tracker: Tracker) -> dict[str, str] | None:
     """The period while the message that names it is at hand: only there is it said how long "March" lasts."""
-    period = read_period(value, tracker)
+    period = None if is_greeting(value, tracker) else read_period(value, tracker)
     if period:
         period = in_the_past(period, date.today())
     return {"from": period.first.isoformat(), "to": period.last.isoformat()} if period else None
@@ -215,8 +301,8 @@ class ActionTransactions(Action):
         lang, period = language(tracker), _period(tracker, 90)
         found = await get_bank().transactions(
             customer,
-            account_kind=tracker.get_slot("account"),
-            merchant=tracker.get_slot("merchant"),
+            account_kind=_asked(tracker, "account"),
+            merchant=_asked(tracker, "merchant") or await _merchant_in_question(tracker),
             first_day=period.first,
             last_day=period.last,
             limit=MOST_LINES,
@@ -229,12 +315,26 @@ class ActionTransactions(Action):
         return forget("account", "merchant", "period")
 
 
+async def _merchant_in_question(tracker: Tracker) -> str | None:
+    """A merchant of the customer's that is named in the middle of another form."""
+    if tracker.active_loop is None or tracker.latest_message is None:
+        return None
+    merchants = await _merchants(tracker.get_slot("customer_id"))
+    named = names_in({name: (name,) for name in merchants}, tracker.latest_message.text or "")
+    return named[0] if len(named) == 1 else None
+
+
+def _asked(tracker: Tracker, name: str) -> Any:
+    """What was named: in the middle of another form the question's words are in no slot."""
+    return tracker.get_slot(name) or next(tracker.get_latest_entity_values(name), None)
+
+
 def _transaction_line(one: Transaction, lang: str) -> str:
     return f"{day_name(one.day, lang)}  {name_of(one.merchant, lang)}  {pounds(one.amount)}"
 
 
 class ActionSpending(Action):
-    """What was spent in a period: in one category, or in each."""
+    """What was spent in a period: at one merchant, in one category, or in each."""
 
     def name(self) -> str:
         return "action_spending"
@@ -243,16 +343,21 @@ class ActionSpending(Action):
         customer = tracker.get_slot("customer_id")
         if not customer:
             refuse(dispatcher, tracker)
-            return forget("category", "period")
+            return forget("category", "merchant", "period")
         lang, period, category = language(tracker), _period(tracker, 30), tracker.get_slot("category")
-        found = await get_bank().transactions(customer, category=category, first_day=period.first, last_day=period.last)
+        merchant = tracker.get_slot("merchant")
+        found = await get_bank().transactions(
+            customer, category=category, merchant=merchant, first_day=period.first, last_day=period.last
+        )
         spent: Counter[str] = Counter()
         for one in found:
             # Money moved between one's own accounts is not spent.
-            if one.amount < 0 and one.merchant not in ("checking", "savings"):
+            if one.amount < 0 and one.merchant not in _OWN:
                 spent[one.category] -= one.amount
         said: dict[str, Any] = {"period": _period_name(period, lang), "total": pounds(spent.total())}
-        if category:
+        if merchant:
+            dispatcher.utter_message(response="utter_spending_merchant", merchant=merchant, **said)
+        elif category:
             dispatcher.utter_message(response="utter_spending_category", category=name_of(category, lang), **said)
         elif not spent:
             dispatcher.utter_message(response="utter_no_transactions", **said)
@@ -260,7 +365,7 @@ class ActionSpending(Action):
             colon = "：" if lang == "zh" else ": "
             lines = [f"{titled(name_of(one, lang))}{colon}{pounds(pence)}" for one, pence in spent.most_common()]
             dispatcher.utter_message(response="utter_spending", lines="\n".join(lines), **said)
-        return forget("category", "period")
+        return forget("category", "merchant", "period")
 
 
 # ---- confirming ----------------------------------------------------------------------------------
@@ -277,14 +382,26 @@ class ConfirmedForm(IdentifiedForm):
     """What a customer who says no may change: slots, and the words for them. Without any, no is the end."""
 
     async def extract_confirmed(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
-        """After a no: which part is wrong."""
-        if tracker.get_slot("offer") != {"declined": terms(tracker)} or not self.answers(tracker, domain):
+        """Which part the customer wants to change, after a no or at any question: it is asked again."""
+        message = tracker.latest_message
+        if message is None or not tracker.get_slot("customer_id"):
             return {}
-        text = plain(tracker.latest_message.text or "") if tracker.latest_message else ""
+        text = plain(message.text or "")
+        if tracker.get_slot("offer") == {"declined": terms(tracker)}:
+            # In so few words there is nothing but the answer, whatever it was taken for.
+            wanted = len(text) <= SHORT_ANSWER or self.answers(tracker, domain)
+        else:
+            wanted = _CHANGE.search(text) is not None and self.answers(tracker, domain)
+        if not wanted:
+            return {}
         said = tracker.slots_to_validate()
         for slot, words in self.changeable.items():
-            if slot not in said and any(word in text for word in words):
-                return {slot: None}
+            if slot in said or tracker.get_slot(slot) is None or not any(word in text for word in words):
+                continue
+            # "Change the account to savings" says it at once.
+            named = await getattr(self, f"extract_{slot}")(Dispatcher(), tracker, domain)
+            if not any(named.values()):
+                return {slot: None, "offer": None}
         return {}
 
     async def validate_confirmed(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
@@ -294,6 +411,11 @@ class ConfirmedForm(IdentifiedForm):
         if offer != now:
             return {"confirmed": None}
         if value:
+            message = tracker.latest_message
+            if message is not None and message.intent.confidence < SURE:
+                # "Maybe" is near to a yes, and none.
+                dispatcher.utter_message(response="utter_yes_or_no")
+                return {"confirmed": None}
             return {"confirmed": True}
         return {"confirmed": None, "offer": {"declined": now}} if self.changeable else {"confirmed": False}
 
@@ -327,8 +449,16 @@ class PaymentForm(ConfirmedForm):
 
     async def extract_amount(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         """The mapping takes the last amount of a message; "250, not 25" means the other."""
-        meant = amount_meant(tracker) if "amount" in tracker.slots_to_validate() else None
-        return {"amount": meant} if meant is not None else {}
+        if "amount" in tracker.slots_to_validate():
+            meant = amount_meant(tracker)
+            return {"amount": meant} if meant is not None else {}
+        message = tracker.latest_message
+        if message is None or tracker.get_slot("requested_slot") != "amount":
+            return {}
+        text = (message.text or "").strip()
+        # Digits that no extractor could read (1.000,50) are answered as an amount.
+        is_amount = message.intent_name in ("inform", "nlu_fallback") and re.search(r"\d", text)
+        return {"amount": text} if is_amount else {}
 
     async def validate_amount(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         if value is None:
@@ -346,7 +476,8 @@ class PaymentForm(ConfirmedForm):
         if customer:
             remaining = await bank.remaining_limit(customer)
             if pence > remaining and not self.is_own(tracker):
-                dispatcher.utter_message(response="utter_over_limit", remaining=pounds(remaining))
+                response = "utter_over_limit" if remaining else "utter_limit_reached"
+                dispatcher.utter_message(response=response, remaining=pounds(remaining))
                 return {"amount": None}
             if not await self._covered(pence, tracker.get_slot("source_account"), dispatcher, tracker):
                 return {"amount": None}
@@ -369,11 +500,26 @@ class PaymentForm(ConfirmedForm):
         if not self.answers(tracker, domain):
             return {}
         source, target = accounts_mentioned(tracker)
-        if tracker.get_slot("requested_slot") == "source_account":
+        asked = tracker.get_slot("requested_slot")
+        text = plain(tracker.latest_message.text or "") if tracker.latest_message else ""
+        if _OTHER.search(text) and any(word in text for word in _ACCOUNT_WORDS):
+            others = await self._other_accounts(tracker)
+            return {"source_account": others[0]} if len(others) == 1 else {}
+        if not (source or target) and asked in ("source_account", "confirmed"):
+            source = account_kind_in(text) if len(text) <= 2 * SHORT_ANSWER else None
+        if asked == "source_account":
             source = source or target
-        elif tracker.get_slot("requested_slot") == "payee" and not any(tracker.get_latest_entity_values("payee")):
+        elif asked == "payee" and not any(tracker.get_latest_entity_values("payee")):
             source = None
         return {"source_account": source} if source else {}
+
+    async def _other_accounts(self, tracker: Tracker) -> list[str]:
+        """The accounts that can pay, without the one that was chosen; none while none was."""
+        chosen = tracker.get_slot("source_account")
+        if not chosen or not tracker.get_slot("customer_id"):
+            return []
+        accounts = await self._accounts(tracker)
+        return [name for one in accounts if (name := shortest_name(one, accounts)) != chosen]
 
     async def validate_source_account(
         self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain
@@ -413,19 +559,23 @@ class TransferForm(PaymentForm):
         if message is None or not self.answers(tracker, domain):
             return {}
         if next(tracker.get_latest_entity_values("payee"), None) is not None:
-            return {}
-        asked = tracker.get_slot("requested_slot") == "payee"
+            if not _is_source(tracker):
+                return {}
+            dispatcher.utter_message(response="utter_own_accounts_only")
+            return {"payee": None}
+        requested = tracker.get_slot("requested_slot")
+        asked = requested == "payee"
         source, target = accounts_mentioned(tracker)
         if asked:
             target = target or source
-        if target and tracker.get_slot("requested_slot") != "source_account":
+        if target and requested != "source_account":
             return {"payee": target}
-        if not tracker.get_slot("customer_id") or not (asked or tracker.get_slot("requested_slot") == "confirmed"):
+        if not tracker.get_slot("customer_id"):
             return {}
         payees = await get_bank().payees(tracker.get_slot("customer_id"))
         # "From my savings" names an account, not a payee.
         others = [payee for payee in payees if asked or payee.own_account is None]
-        named = matching_names(_payee_names(others), message.text)
+        named = names_in(_payee_names(others), message.text or "")
         if len(named) == 1:
             return {"payee": named[0]}
         text = (message.text or "").strip()
@@ -436,6 +586,14 @@ class TransferForm(PaymentForm):
                 return {"payee": text[:60]}
         return {}
 
+    async def said_at_first(self, tracker: Tracker) -> Slots:
+        if tracker.get_slot("payee"):
+            return {}
+        payees = await get_bank().payees(tracker.get_slot("customer_id"))
+        others = [payee for payee in payees if payee.own_account is None]
+        named = names_in(_payee_names(others), first_words(tracker))
+        return {"payee": named[0]} if len(named) == 1 else {}
+
     async def validate_payee(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         customer = tracker.get_slot("customer_id")
         if value is None or not customer:
@@ -444,7 +602,7 @@ class TransferForm(PaymentForm):
         found = matching_names(_payee_names(payees), value)
         if len(found) != 1:
             response = "utter_which_payee" if found else "utter_unknown_payee"
-            dispatcher.utter_message(response=response, said=str(value)[:60])
+            dispatcher.utter_message(response=response, said=_as_typed(tracker, "payee", value)[:60])
             return {"payee": None}
         if found[0] == tracker.get_slot("source_account"):
             dispatcher.utter_message(response="utter_same_account")
@@ -461,7 +619,25 @@ class TransferForm(PaymentForm):
         return outcome
 
     def is_own(self, tracker: Tracker) -> bool:
-        return tracker.get_slot("payee") in ("checking", "savings")
+        return tracker.get_slot("payee") in _OWN
+
+
+def _as_typed(tracker: Tracker, name: str, value: Any) -> str:
+    """An entity's value as the customer wrote it."""
+    message = tracker.latest_message
+    for entity in message.entities if message else ():
+        text = (message.text or "")[entity.get("start", 0) : entity.get("end", 0)] if message else ""
+        if entity.get("entity") == name and entity.get("value") == value and text.casefold() == str(value).casefold():
+            return text
+    return str(value)
+
+
+def _is_source(tracker: Tracker) -> bool:
+    """Whether the only payee in the message is whom the money should come from: "from Tom's account to mine"."""
+    message = tracker.latest_message
+    found = [e for e in message.entities if e.get("entity") == "payee"] if message else []
+    text = (message.text or "") if message else ""
+    return bool(found) and all(_OUT_OF.search(text[: e.get("start", 0)]) for e in found)
 
 
 def _payee_names(payees: Sequence[Payee]) -> dict[str, Sequence[str]]:
@@ -473,6 +649,9 @@ def _payee_names(payees: Sequence[Payee]) -> dict[str, Sequence[str]]:
         else (payee.name, payee.nickname)
         for payee in payees
     }
+
+
+_OUT_OF = re.compile(r"(?:\b(?:from|out of)\s+(?:the\s+|my\s+)?|从\s*)$", re.IGNORECASE)
 
 
 class BillForm(PaymentForm):
@@ -690,10 +869,38 @@ class ActionPayBill(_ActionPay):
 # ---- cards ---------------------------------------------------------------------------------------
 
 
+ALREADY = "already"
+"""In place of an offer: there is nothing to confirm, the card is blocked."""
+
+
+_LAST_FOUR = re.compile(r"(?<!\d)\d{4}(?!\d)")
+
+
 class CardForm(ConfirmedForm):
     """Which card. `statuses` are those of the cards it is about."""
 
     statuses: ClassVar[tuple[str, ...]] = ("active",)
+
+    async def said_at_first(self, tracker: Tracker) -> Slots:
+        """The card by its last four digits ("ending 7788")."""
+        digits = _LAST_FOUR.findall(plain(first_words(tracker)))
+        cards = await get_bank().cards(tracker.get_slot("customer_id"))
+        named = [four for four in digits if matching(cards, four)]
+        return {"card": named[0]} if len(named) == 1 else {}
+
+    async def extract_card(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
+        """A card that the entity extractor missed: "credit", or its last four digits."""
+        message = tracker.latest_message
+        if message is not None and message.text == first_words(tracker) and tracker.get_slot("customer_id"):
+            return await self.said_at_first(tracker)
+        if message is None or tracker.get_slot("requested_slot") != "card" or not self.answers(tracker, domain):
+            return {}
+        if any(tracker.get_latest_entity_values("card_type")):
+            return {}
+        text = plain(message.text or "")
+        digits = _LAST_FOUR.search(text)
+        card = digits[0] if digits else card_kind_in(text)
+        return {"card": card} if card else {}
 
     async def validate_card(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         customer = tracker.get_slot("customer_id")
@@ -704,17 +911,28 @@ class CardForm(ConfirmedForm):
         if len(found) == 1:
             return {"card": shortest_name(found[0], cards)}
         if not found:
-            name = name_of(str(value), language(tracker))
-            blocked = matching(await _cards(customer, ("blocked",)), value)
-            response = "utter_card_already_blocked" if blocked else "utter_no_such_card"
-            dispatcher.utter_message(response=response, card=name)
+            dispatcher.utter_message(response="utter_no_such_card", card=name_of(str(value), language(tracker)))
         return {"card": None}
 
 
 class BlockCardForm(CardForm):
-    """Which card to block, and whether to."""
+    """Which card to block, and whether to. One that is blocked already is the end of it."""
 
     form = "block_card_form"
+
+    async def validate_card(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
+        customer = tracker.get_slot("customer_id")
+        if value is not None and customer and not matching(await _cards(customer, self.statuses), value):
+            blocked = await _cards(customer, ("blocked",))
+            found = matching(blocked, value)
+            if len(found) == 1:
+                return {"card": shortest_name(found[0], blocked), "confirmed": False, "offer": ALREADY}
+        return await super().validate_card(value, dispatcher, tracker, domain)
+
+
+_MOVED = re.compile(
+    r"\b(?:wrong|old|new|other|different)\b.*\baddress|\bmoved\b|\baddress\b.*\bwrong|搬家|搬了|地址(?:错|不对|变|改|换)|[新旧改换]地址"
+)
 
 
 class ReplaceCardForm(CardForm):
@@ -722,6 +940,12 @@ class ReplaceCardForm(CardForm):
 
     form = "replace_card_form"
     statuses = ("active", "blocked")
+
+    async def extract_confirmed(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
+        """ "I've moved" is a no: the card must not go to the address that was shown."""
+        text = plain(tracker.latest_message.text or "") if tracker.latest_message else ""
+        is_no = tracker.get_slot("requested_slot") == "confirmed" and _MOVED.search(text) is not None
+        return {"confirmed": False} if is_no else {}
 
 
 async def _cards(customer_id: str, statuses: Sequence[str]) -> list[Card]:
@@ -800,6 +1024,10 @@ class ActionBlockCard(Action):
         if not customer:
             refuse(dispatcher, tracker)
             return forget(*FLOW_SLOTS)
+        if tracker.get_slot("offer") == ALREADY:
+            card = await _chosen_card(tracker, ("blocked",))
+            dispatcher.utter_message(response="utter_card_already_blocked", card=account_name(card, language(tracker)))
+            return self._offer_new_card(tracker)
         if not is_confirmed(tracker):
             dispatcher.utter_message(response="utter_not_blocked")
             return forget(*FLOW_SLOTS)
@@ -815,11 +1043,25 @@ class ActionBlockCard(Action):
             return forget(*FLOW_SLOTS)
         name = account_name(card, language(tracker))
         dispatcher.utter_message(response="utter_card_blocked", name=name, reference=receipt.reference)
+        return self._offer_new_card(tracker)
+
+    def _offer_new_card(self, tracker: Tracker) -> list[Event]:
         return [
             *forget("confirmed", "offer"),
             SlotSet(name="card", value=tracker.get_slot("card")),
             SlotSet(name="card_offer", value=True),
         ]
+
+
+class ActionNoNewCard(Action):
+    """The customer does not want the new card that was offered."""
+
+    def name(self) -> str:
+        return "action_no_new_card"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Sequence[Event]:
+        dispatcher.utter_message(response="utter_no_new_card")
+        return forget("card", "card_offer")
 
 
 class ActionReplaceCard(Action):
@@ -855,8 +1097,40 @@ class DisputeForm(IdentifiedForm):
     form = "dispute_form"
     optional = ("merchant", "charge_amount")
 
+    async def said_at_first(self, tracker: Tracker) -> Slots:
+        """The merchant by name, and an amount that is said without a currency ("charged me 249.99")."""
+        message = tracker.active_loop.trigger_message if tracker.active_loop else None
+        outcome: Slots = {}
+        if not tracker.get_slot("merchant"):
+            merchants = await _merchants(tracker.get_slot("customer_id"))
+            named = names_in({name: (name,) for name in merchants}, first_words(tracker))
+            # Of a name that is among none of them the validation says so.
+            named = named or [e.get("value") for e in (message or {}).get("entities", ()) if e.get("entity") == "payee"]
+            outcome |= {"merchant": named[0]} if len(named) == 1 else {}
+        if not tracker.get_slot("charge_amount"):
+            numbers = [e.get("value") for e in (message or {}).get("entities", ()) if e.get("entity") == "number"]
+            exact = [number for number in numbers if isinstance(number, float)]
+            outcome |= {"charge_amount": exact[0]} if len(exact) == 1 else {}
+        return outcome
+
+    async def extract_merchant(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
+        begins = tracker.latest_message is not None and tracker.latest_message.text == first_words(tracker)
+        return await self.said_at_first(tracker) if begins and tracker.get_slot("customer_id") else {}
+
     async def validate_merchant(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
-        return await self._narrow("merchant", value, dispatcher, tracker)
+        if value is None or not tracker.get_slot("customer_id"):
+            return {"merchant": value}
+        tracker.slots["merchant"] = value
+        amount, charges = tracker.get_slot("charge_amount"), await _charges(tracker)
+        if not charges and amount is not None:
+            # Not that much was taken there: what of the two is wrong, the list of the merchant's charges shows.
+            tracker.slots["charge_amount"] = None
+            charges = await _charges(tracker)
+            tracker.slots["charge_amount"] = amount
+        if not charges:
+            dispatcher.utter_message(response="utter_no_such_charge")
+            return {"merchant": None}
+        return {"merchant": value, **_only(charges)}
 
     async def validate_charge_amount(
         self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain
@@ -865,18 +1139,14 @@ class DisputeForm(IdentifiedForm):
             amount = as_text(read_amount(value)) if value is not None else None
         except BadAmount:
             amount = None
-        return await self._narrow("charge_amount", amount, dispatcher, tracker)
-
-    async def _narrow(self, slot: str, value: Any, dispatcher: Dispatcher, tracker: Tracker) -> Slots:
-        """The charge, once merchant and amount leave only one."""
-        if value is None or not tracker.get_slot("customer_id"):
-            return {slot: value}
-        tracker.slots[slot] = value
+        if amount is None or not tracker.get_slot("customer_id"):
+            return {"charge_amount": amount}
+        tracker.slots["charge_amount"] = amount
         charges = await _charges(tracker)
         if not charges:
             dispatcher.utter_message(response="utter_no_such_charge")
-            return {slot: None}
-        return {slot: value, "disputed_charge": charges[0].id} if len(charges) == 1 else {slot: value}
+            return {"charge_amount": None, "disputed_charge": None}
+        return {"charge_amount": amount, **_only(charges)}
 
     async def extract_disputed_charge(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         """The charge that was clicked, counted ("the second", "2") or named."""
@@ -887,14 +1157,17 @@ class DisputeForm(IdentifiedForm):
         if clicked is not None:
             return {"disputed_charge": clicked}
         charges = await _charges(tracker)
+        text = (tracker.latest_message.text or "") if tracker.latest_message else ""
+        shown = charges[:MOST_LINES]
+        if shown and _LAST.search(text):
+            return {"disputed_charge": shown[-1].id}
         # "The second one" is an ordinal, and its "one" no number.
-        counted = [*tracker.get_latest_entity_values("ordinal"), *tracker.get_latest_entity_values("number")]
-        if counted and counted[0] in range(1, min(len(charges), MOST_LINES) + 1):
-            return {"disputed_charge": charges[int(counted[0]) - 1].id}
+        counted = [*tracker.get_latest_entity_values("ordinal"), *_counted(tracker)]
+        if counted and counted[0] in range(1, len(shown) + 1):
+            return {"disputed_charge": shown[int(counted[0]) - 1].id}
         if counted:
             return {"charge_amount": counted[0]}
-        text = tracker.latest_message.text if tracker.latest_message else ""
-        named = matching_names({one.merchant: (one.merchant,) for one in charges}, text)
+        named = names_in({one.merchant: (one.merchant,) for one in charges}, text)
         return {"merchant": named[0]} if len(named) == 1 else {}
 
     async def validate_disputed_charge(
@@ -910,7 +1183,26 @@ class DisputeForm(IdentifiedForm):
         if not self.answers(tracker, domain):
             return {}
         reason = next(tracker.get_latest_entity_values("reason"), None) or message.text or ""
+        if message.intent_name in ("affirm", "deny", "inform", "nlu_fallback") and len(reason.strip()) <= (
+            4 if reason.isascii() else 2
+        ):
+            return {}
         return {"dispute_reason": str(reason).strip()[:REASON_LENGTH] or None}
+
+
+_LAST = re.compile(r"\b(?:last|bottom)\b|最后", re.IGNORECASE)
+
+
+def _counted(tracker: Tracker) -> list[Any]:
+    """The numbers of a message that can count lines or be amounts: not the "one" of "that one"."""
+    message = tracker.latest_message
+    numbers = [e for e in message.entities if e.get("entity") == "number"] if message else []
+    text = (message.text or "") if message else ""
+    return [e.get("value") for e in numbers if text[: e.get("start", 0)].strip() == "" or e.get("value") != 1]
+
+
+def _only(charges: Sequence[Transaction]) -> Slots:
+    return {"disputed_charge": charges[0].id} if len(charges) == 1 else {}
 
 
 async def _charges(tracker: Tracker, *, narrowed: bool = True) -> list[Transaction]:
@@ -980,7 +1272,11 @@ class BranchForm(FormValidationAction):
         if message is None or next(tracker.get_latest_entity_values("city"), None) is not None:
             return {}
         named = matching_names(_city_names(await get_bank().branches()), message.text)
-        return {"city": named[0]} if len(named) == 1 else {}
+        if len(named) == 1:
+            return {"city": named[0]}
+        text = (message.text or "").strip()
+        is_place = message.intent_name in ("inform", "nlu_fallback") and not message.entities and _NAME.fullmatch(text)
+        return {"city": text} if is_place and tracker.get_slot("requested_slot") == "city" else {}
 
     async def validate_city(self, value: Any, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         if value is None:
@@ -1000,18 +1296,37 @@ def _city_names(branches: Sequence[Branch]) -> dict[str, Sequence[str]]:
     return {branch.city["en"]: tuple(branch.city.values()) for branch in branches}
 
 
+class AskCity(Action):
+    """Asks for the city; whoever asks when the bank is open hears the usual hours first."""
+
+    def name(self) -> str:
+        return "action_ask_city"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Sequence[Event]:
+        message = tracker.latest_message
+        if message and message.intent_name == "find_branch" and _HOURS.search(message.text or ""):
+            dispatcher.utter_message(response="utter_opening_hours")
+        dispatcher.utter_message(response="utter_city")
+        return []
+
+
 class ActionFindBranch(Action):
-    """Addresses and hours in a city."""
+    """Addresses and hours in a city; in the middle of another form, the usual hours where no city is named."""
 
     def name(self) -> str:
         return "action_find_branch"
 
     async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Sequence[Event]:
-        lang = language(tracker)
-        branches = await get_bank().branches(tracker.get_slot("city"))
+        lang, named = language(tracker), _asked(tracker, "city")
+        if named is None:
+            dispatcher.utter_message(response="utter_opening_hours")
+            return []
+        city = (await BranchForm().validate_city(named, dispatcher, tracker, domain))["city"]
+        if city is None:
+            return []
+        branches = await get_bank().branches(city)
         lines = "\n".join(_branch_line(branch, lang) for branch in branches)
-        city = branches[0].city[lang] if branches else ""
-        dispatcher.utter_message(response="utter_branches", lines=lines, city=city)
+        dispatcher.utter_message(response="utter_branches", lines=lines, city=branches[0].city[lang])
         return forget("city")
 
 

@@ -117,7 +117,8 @@ class IdentifiedForm(FormValidationAction):
 
     async def _check_earlier_answers(self, dispatcher: Dispatcher, tracker: Tracker, domain: Domain) -> Slots:
         """Validate what was said before it was known who is speaking."""
-        outcome: Slots = {}
+        outcome: Slots = await self.said_at_first(tracker)
+        tracker.slots.update(outcome)
         form = (domain.get("forms") or {}).get(self.form) or {}
         for slot in form.get("required_slots") or ():
             validate = getattr(self, f"validate_{slot}", None)
@@ -126,6 +127,16 @@ class IdentifiedForm(FormValidationAction):
                 tracker.slots.update(found)
                 outcome.update(found)
         return outcome
+
+    async def said_at_first(self, tracker: Tracker) -> Slots:
+        """What only the customer's own data tell of the message that began the form: a payee's or merchant's name."""
+        return {}
+
+
+def first_words(tracker: Tracker) -> str:
+    """The text of the message that began the running form; empty for a button's."""
+    text = str((tracker.active_loop.trigger_message or {}).get("text") or "") if tracker.active_loop else ""
+    return "" if text.startswith("/") else text
 
 
 def _digits(tracker: Tracker, length: int | None = None) -> str | None:

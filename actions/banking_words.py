@@ -199,6 +199,17 @@ def matching_names(names: Mapping[str, Sequence[str]], said: Any) -> list[str]:
     ]
 
 
+def names_in(names: Mapping[str, Sequence[str]], text: str) -> list[str]:
+    """The keys of which a name stands in the text: a whole one, or else one of its words ("tom" of Tom Baker)."""
+    text = plain(text)
+    lowered = {key: [plain(name) for name in each if name] for key, each in names.items()}
+    whole = [key for key, each in lowered.items() if any(_contains(text, name) for name in each)]
+    if whole:
+        return whole
+    words = {key: [word for name in each for word in name.split() if len(word) > 2] for key, each in lowered.items()}
+    return [key for key, each in words.items() if any(_contains(text, word) for word in each)]
+
+
 def _contains(text: str, name: str) -> bool:
     """Whole words in a script that has spaces; any part in one that has none."""
     if name.isascii():
@@ -209,6 +220,31 @@ def _contains(text: str, name: str) -> bool:
 def plain(text: str) -> str:
     """Lower case, and full-width characters (１２３) as ordinary ones."""
     return unicodedata.normalize("NFKC", text).casefold().strip()
+
+
+_ACCOUNT_KINDS = {
+    "checking": re.compile(r"\b(?:current|checking|main|everyday)\b|活期"),
+    "savings": re.compile(r"\b(?:savings?|isa)\b|储蓄|存款"),
+    "credit_card": re.compile(r"\bcredit\b|信用卡"),
+}
+
+
+def account_kind_in(text: str) -> str | None:
+    """The one kind of account that a short answer names ("current", 用储蓄的); None when there is none, or several."""
+    found = [kind for kind, pattern in _ACCOUNT_KINDS.items() if pattern.search(plain(text))]
+    return found[0] if len(found) == 1 else None
+
+
+_CARD_KINDS = {
+    "debit_card": re.compile(r"\b(?:debit|visa|bank card)\b|借记|储蓄卡"),
+    "credit_card": re.compile(r"\b(?:credit|mastercard)\b|信用"),
+}
+
+
+def card_kind_in(text: str) -> str | None:
+    """The one kind of card that a short answer names; None when there is none, or both."""
+    found = [kind for kind, pattern in _CARD_KINDS.items() if pattern.search(plain(text))]
+    return found[0] if len(found) == 1 else None
 
 
 _TOWARDS = re.compile(r"(?:\b(?:to|into)\s+(?:my\s+|the\s+)?|[到至给入进往]\s*(?:我的?)?\s*)$", re.IGNORECASE)
@@ -249,6 +285,11 @@ def read_period(value: Any, tracker: Tracker) -> Period | None:
     first = _day(value)
     if first is None:
         return None
+    before, said, after = _around(value, tracker)
+    if _WEEKDAY.search(said):
+        first -= timedelta(days=max(0, (first - date.today()).days + 6) // 7 * 7)
+    if _SINCE.search(f"{before}{said}") or _FROM_THEN_ON.match(after):
+        return Period(in_the_past(Period(first, first), date.today()).first, date.max)
     match _grain(value, tracker):
         case "year":
             last = date(first.year, 12, 31)
@@ -261,6 +302,27 @@ def read_period(value: Any, tracker: Tracker) -> Period | None:
         case _:
             last = first
     return Period(first, last)
+
+
+_WEEKDAY = re.compile(r"\b(?:mon|tue|wed|thu|fri|sat|sun)|星期|礼拜|周[一二三四五六日天]", re.IGNORECASE)
+_SINCE = re.compile(r"\bsince\b|自从?\w*$", re.IGNORECASE)
+_FROM_THEN_ON = re.compile(r"\s*(?:以来|之后|至今|起|开始|到现在)")
+
+
+def _around(value: Any, tracker: Tracker) -> tuple[str, str, str]:
+    """The text before a `time` entity of this value, its own text, and the text after it."""
+    text = (tracker.latest_message.text or "") if tracker.latest_message else ""
+    for entity in tracker.latest_message.entities if tracker.latest_message else ():
+        if entity.get("entity") == "time" and entity.get("value") == value:
+            start, end = entity.get("start", 0), entity.get("end", 0)
+            return text[:start], text[start:end], text[end:]
+    return "", "", ""
+
+
+def is_greeting(value: Any, tracker: Tracker) -> bool:
+    """Whether a `time` is that of "good morning" or 早上好, which is no time at all."""
+    before, said, after = _around(value, tracker)
+    return bool(said) and (before.rstrip().lower().endswith("good") or after.startswith("好") or said.endswith("好"))
 
 
 def in_the_past(period: Period, today: date) -> Period:

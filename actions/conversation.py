@@ -1,4 +1,4 @@
-"""What every pack shares: stop what is in progress, and hand the customer to a human agent."""
+"""What every pack shares: stop what is in progress, say it again, hand the customer to a human agent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.events import ActiveLoopChanged, ConversationPaused, Event, SlotSet
+from bot.events import ActiveLoopChanged, BotUttered, ConversationPaused, Event, SlotSet, UserUttered
 from bot.interfaces import Action, Dispatcher
 from bot.tracker import Tracker
 
@@ -36,6 +36,19 @@ class ActionCancel(Action):
         return leave_form(tracker, domain)
 
 
+class ActionGoodbye(Action):
+    """Says goodbye; a form that still runs is left, and said to be."""
+
+    def name(self) -> str:
+        return "action_goodbye"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> Sequence[Event]:
+        if tracker.active_loop is not None:
+            dispatcher.utter_message(response="utter_cancelled")
+        dispatcher.utter_message(response="utter_goodbye")
+        return leave_form(tracker, domain)
+
+
 class ActionHandoff(Action):
     """Gives the conversation to a human agent: the bot keeps quiet until it is resumed or restarted."""
 
@@ -47,3 +60,53 @@ class ActionHandoff(Action):
         digest = hashlib.sha256(tracker.idempotency_key.encode()).hexdigest()
         dispatcher.utter_message(response="utter_handoff", reference=f"H-{digest[:6].upper()}")
         return [*leave_form(tracker, domain), ConversationPaused()]
+
+
+BARE_ANSWERS = {
+    "affirm": ("utter_what_next", "utter_not_an_answer"),
+    "deny": ("utter_all_right", "utter_rather_not"),
+    "inform": ("utter_please_rephrase", "utter_not_an_answer"),
+}
+"""What is said to a yes, a no or a bare answer: when no form runs, and when one asked for something else."""
+
+
+class ActionBareAnswer(Action):
+    """Answers a yes, a no or a bare answer that answers nothing."""
+
+    def name(self) -> str:
+        return "action_bare_answer"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> Sequence[Event]:
+        intent = (tracker.latest_message.intent_name if tracker.latest_message else None) or "inform"
+        alone, in_form = BARE_ANSWERS.get(intent, BARE_ANSWERS["inform"])
+        dispatcher.utter_message(response=alone if tracker.active_loop is None else in_form)
+        return []
+
+
+class ActionRepeat(Action):
+    """Says again what the bot said last; a running form asks its question again by itself."""
+
+    def name(self) -> str:
+        return "action_repeat"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> Sequence[Event]:
+        said = _said_last(tracker.events)
+        if tracker.active_loop is None and not said:
+            dispatcher.utter_message(response="utter_nothing_to_repeat")
+        return [BotUttered.of(event.message) for event in said]
+
+
+def _said_last(events: Sequence[Event]) -> list[BotUttered]:
+    """The bot's messages of the latest turn that has any, without a form's question at its end."""
+    said: list[BotUttered] = []
+    has_spoken = False
+    for event in reversed(events):
+        match event:
+            case BotUttered():
+                said.append(event)
+                has_spoken = True
+            case SlotSet(name="requested_slot", value=str()):
+                said = []
+            case UserUttered() if has_spoken:
+                break
+    return said[::-1]

@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bot.project import load_project
+from bot.validation import validate
+
 DOMAINS = Path(__file__).parent.parent / "domains"
 KNOWLEDGE = DOMAINS / "banking" / "knowledge"
 LOOKUPS = DOMAINS / "banking" / "lookups.yml"
 COMMON_INTENTS = ["greet", "goodbye", "affirm", "deny", "thank_you", "cancel", "help", "bot_challenge"]
-COMMON_INTENTS += ["human_handoff", "inform", "out_of_scope"]
+COMMON_INTENTS += ["human_handoff", "inform", "out_of_scope", "repeat", "restart"]
 BANKING_INTENTS = ["check_balance", "list_transactions", "spending_by_category", "transfer_money", "block_card"]
 BANKING_INTENTS += ["replace_card", "pay_bill", "ask_fees", "ask_limits", "find_branch", "ask_loan", "ask_rates"]
-BANKING_INTENTS += ["dispute_charge"]
+BANKING_INTENTS += ["dispute_charge", "who_am_i", "log_out"]
 ENTITIES = {"payee", "account", "category", "card_type", "biller", "city", "merchant"}
 ENTITIES |= {"customer_number", "one_time_code"}
 CANONICAL = {
@@ -215,3 +218,10 @@ def test_figures_named_in_several_documents_agree(suffix: str) -> None:
         ("branches-and-contact", "+44 20 7946 0199"),
     ]:
         assert figure in texts[f"{name}.{suffix}"], (name, figure)
+
+
+def test_the_common_pack_is_valid_by_itself(tmp_path: Path) -> None:
+    pipeline = "[{name: WhitespaceTokenizer}, {name: CountVectorsFeaturizer}, {name: LogisticRegressionClassifier}]"
+    config = f"languages: [en, zh]\ndomains: [common]\nactions: [llm, conversation]\npipeline: {pipeline}\n"
+    (tmp_path / "config.yml").write_text(config + "policies: [{name: RulePolicy}]\n")
+    assert validate(load_project(tmp_path)) == []

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from bot.actions import banking
 from bot.actions.banking_identification import IdentifiedForm
-from bot.actions.banking_words import BadAmount, Period, in_the_past, money, read_amount, read_period
-from bot.actions.conversation import ActionCancel, ActionHandoff
+from bot.actions.banking_words import BadAmount, Period, in_the_past, is_greeting, money, read_amount, read_period
+from bot.actions.conversation import ActionBareAnswer, ActionCancel, ActionGoodbye, ActionHandoff, ActionRepeat
 from bot.actions.core_banking import (
     BankUnavailable,
     IdentificationLocked,
@@ -28,8 +28,18 @@ from bot.actions.core_banking import (
 from bot.actions.demo_bank import TEST_CODE, DemoBank, use_test_bank
 
 from bot.domain import Domain, SlotSpec
-from bot.events import ActionExecuted, ActiveLoopChanged, ConversationPaused, Event, SlotSet, UserUttered
+from bot.events import (
+    ActionExecuted,
+    ActiveLoopChanged,
+    BotUttered,
+    ConversationPaused,
+    Event,
+    SessionStarted,
+    SlotSet,
+    UserUttered,
+)
 from bot.interfaces import Action, Dispatcher
+from bot.messages import BotMessage
 from bot.tracker import Tracker
 
 PACK = Path(__file__).parents[2] / "domains" / "banking"
@@ -121,7 +131,7 @@ def test_nothing_moves_without_enough_money(bank: DemoBank) -> None:
 
 def test_the_daily_limit_counts_what_was_sent_today(bank: DemoBank) -> None:
     async def twice() -> None:
-        await bank.transfer("C1", "A2", "P1", 150_000, idempotency_key="a")
+        await bank.transfer("C1", "A2", "P1", 450_000, idempotency_key="a")
         await bank.transfer("C1", "A2", "P1", 60_000, idempotency_key="b")
 
     with pytest.raises(LimitExceeded) as error:
@@ -377,7 +387,7 @@ def test_an_amount_that_cannot_be_sent_says_why(bank: DemoBank, value: Any, reas
 
 
 def test_an_amount_over_the_limit_is_asked_again(bank: DemoBank) -> None:
-    made = say(tracker(requested_slot="amount", payee="Wei Chen"), "2500", amount=2500)
+    made = say(tracker(requested_slot="amount", payee="Wei Chen"), "5500", amount=5500)
     responses, slots, _ = run(banking.TransferForm(), made)
     assert responses == ["utter_over_limit"]
     assert slots["amount"] is None
@@ -418,6 +428,33 @@ def test_a_month_said_early_in_the_year_is_the_last_one() -> None:
     assert in_the_past(period, today) == Period(first, last)
 
 
+def said_in(text: str, value: Any, words: str) -> Tracker:
+    """A conversation whose latest message has this time in it."""
+    entity = {"entity": "time", "value": value, "start": text.index(words), "end": text.index(words) + len(words)}
+    made = tracker()
+    parse = {"intent": {"name": "list_transactions", "confidence": 1.0}, "entities": [entity]}
+    made.apply(UserUttered(text=text, parse_data=parse))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("what did i spend since monday", "monday"), ("从星期一开始的交易", "星期一")]
+)
+def test_since_a_weekday_is_since_the_last_one(text: str, words: str) -> None:
+    today = datetime.now().date()
+    ahead = today + timedelta(days=7 - today.weekday())
+    period = read_period(ahead.isoformat(), said_in(text, ahead.isoformat(), words))
+    assert period is not None
+    assert period.first == (ahead - timedelta(days=7))
+    assert period.last >= today
+
+
+@pytest.mark.parametrize(("text", "words"), [("Good morning!", "morning"), ("早上好", "早上")])
+def test_a_greeting_is_no_period(text: str, words: str) -> None:
+    assert is_greeting("2026-11-25", said_in(text, "2026-11-25", words))
+    assert not is_greeting("2026-11-25", said_in("this morning", "2026-11-25", "this morning"))
+
+
 # ---- confirming ----------------------------------------------------------------------------------
 
 TERMS = {"payee": "Wei Chen", "amount": "50.00", "source_account": "checking"}
@@ -439,6 +476,38 @@ def test_yes_with_another_amount_is_no_yes(bank: DemoBank) -> None:
     made = say(confirming(), "yes, make it 500", "affirm", amount=500, confirmed=True)
     _, slots, _ = run(banking.TransferForm(), made)
     assert (slots["amount"], slots["confirmed"]) == ("500.00", None)
+
+
+def test_a_yes_that_is_not_sure_is_none(bank: DemoBank) -> None:
+    made = say(confirming(), "maybe", "affirm", confirmed=True)
+    assert made.latest_message is not None
+    made.latest_message.parse_data["intent"]["confidence"] = 0.6  # type: ignore[index]
+    responses, slots, _ = run(banking.TransferForm(), made)
+    assert (responses, slots["confirmed"]) == (["utter_yes_or_no"], None)
+
+
+def test_a_part_that_is_to_change_is_asked_for_at_any_question(bank: DemoBank) -> None:
+    made = tracker(payee="Wei Chen", amount="5.00", requested_slot="source_account")
+    _, slots, _ = run(banking.TransferForm(), say(made, "change the amount"))
+    assert slots["amount"] is None
+    _, slots, _ = run(banking.TransferForm(), say(confirming(), "change the payee to tom"))
+    assert slots["payee"] == "Tom Baker"
+
+
+def test_the_other_account_is_the_one_that_was_not_chosen(bank: DemoBank) -> None:
+    _, slots, _ = run(banking.TransferForm(), say(confirming(), "yes but from my other account"))
+    assert slots["source_account"] == "savings"
+
+
+def test_a_blocked_card_is_not_asked_about_again(bank: DemoBank) -> None:
+    asyncio.run(bank.block_card("C1", "K1", idempotency_key="k"))
+    made = say(tracker(), "block my debit card", "block_card", card="debit_card")
+    _, slots, _ = run(banking.BlockCardForm(), made)
+    for name, value in slots.items():
+        made.apply(SlotSet(name=name, value=value))
+    responses, slots, _ = run(banking.ActionBlockCard(), made)
+    assert responses == ["utter_card_already_blocked"]
+    assert slots["card_offer"] is True
 
 
 def test_no_asks_what_to_change_and_no_again_ends(bank: DemoBank) -> None:
@@ -505,6 +574,49 @@ def test_a_handoff_leaves_the_form_and_keeps_quiet() -> None:
     assert responses == ["utter_handoff"]
     assert events[-1] == ConversationPaused()
     assert ActiveLoopChanged(name=None) in events
+
+
+def test_a_yes_that_a_form_did_not_ask_for_does_not_ask_what_is_wanted() -> None:
+    made = say(tracker(), "yes", "affirm")
+    assert run(ActionBareAnswer(), made)[0] == ["utter_what_next"]
+    made.apply(ActiveLoopChanged(name="transfer_form"))
+    assert run(ActionBareAnswer(), made)[0] == ["utter_not_an_answer"]
+
+
+def test_goodbye_leaves_a_form_and_says_so() -> None:
+    made = tracker(**TERMS)
+    made.apply(ActiveLoopChanged(name="transfer_form"))
+    responses, slots, events = run(ActionGoodbye(), made)
+    assert responses == ["utter_cancelled", "utter_goodbye"]
+    assert slots["amount"] is None
+    assert ActiveLoopChanged(name=None) in events
+    assert run(ActionGoodbye(), tracker())[0] == ["utter_goodbye"]
+
+
+def test_what_was_said_last_is_said_again_without_the_forms_question() -> None:
+    made = say(tracker(), "50")
+    made.apply(BotUttered.of(BotMessage(text="earlier")))
+    say(made, "1900")
+    made.apply(BotUttered.of(BotMessage(text="not enough")))
+    made.apply(SlotSet(name="requested_slot", value="amount"))
+    made.apply(BotUttered.of(BotMessage(text="how much?")))
+    _, _, events = run(ActionRepeat(), say(made, "what?", "repeat"))
+    assert [event.text for event in events if isinstance(event, BotUttered)] == ["not enough"]
+
+
+def test_a_session_that_ends_in_the_middle_of_a_form_says_so() -> None:
+    made = tracker(**TERMS)
+    assert run(banking.ActionSessionStart(), made)[0] == []
+    made.apply(ActiveLoopChanged(name="transfer_form"))
+    responses, _, events = run(banking.ActionSessionStart(), made)
+    assert responses == ["utter_session_expired"]
+    assert isinstance(events[0], SessionStarted)
+
+
+def test_logging_out_forgets_the_customer_and_the_request(bank: DemoBank) -> None:
+    responses, slots, _ = run(banking.ActionLogOut(), confirming())
+    assert responses == ["utter_logged_out"]
+    assert [slots[name] for name in ("customer_id", "amount", "offer", "challenge")] == [None] * 4
 
 
 # ---- the pack's words ----------------------------------------------------------------------------
