@@ -78,7 +78,8 @@ class BotUttered(Event):
             "elements": [dict(element) for element in message.elements] or None,
             "quick_replies": [dict(reply) for reply in message.quick_replies] or None,
             "buttons": [dict(button) for button in message.buttons] or None,
-            "attachment": message.attachment,
+            # As in Rasa, where clients may look for a picture in either place.
+            "attachment": message.attachment or message.image,
             "image": message.image,
             "custom": dict(message.custom) or None,
         }
@@ -97,7 +98,7 @@ class BotUttered(Event):
             text=self.text,
             buttons=tuple(data.get("buttons") or ()),
             image=data.get("image"),
-            attachment=data.get("attachment"),
+            attachment=data.get("attachment") if data.get("attachment") != data.get("image") else None,
             elements=tuple(data.get("elements") or ()),
             custom=data.get("custom") or EMPTY,
             quick_replies=tuple(data.get("quick_replies") or ()),

@@ -1,7 +1,7 @@
 """From a response's name to a message: conditions, channel, language, variation, variables.
 
-Order as in Rasa: variations whose condition holds come before unconditional ones, those for the
-channel before general ones; among what is left one is drawn at random.
+Order as in Rasa: variations for the channel come before general ones, those whose condition holds before
+unconditional ones; among what is left one is drawn at random.
 Source: https://rasa.com/docs/rasa/responses
 """
 
@@ -13,20 +13,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.domain import Domain, Response
+from bot.domain import Domain, Response, SlotCondition
 from bot.messages import BotMessage
 from bot.tracker import Tracker
 
-_VARIABLE = re.compile(r"{([^\n{}]+?)}")
+_BRACES = re.compile(r"{{|}}|{([^\n{}]+?)}|[{}]")
+_DOUBLED = re.compile(r"(?<!{){{[^\n{}]+?}}(?!})")
 
 
 def choose(
     variations: Sequence[Response], slots: Mapping[str, Any], channel: str | None, draw: random.Random
 ) -> Response | None:
     """One of the variations that fit, or None."""
-    fitting = [r for r in variations if all(slots.get(c.slot) == c.value for c in r.conditions)]
-    for conditional in (True, False):
-        for own_channel in (True, False):
+    fitting = [r for r in variations if all(_holds(c, slots) for c in r.conditions)]
+    for own_channel in (True, False):
+        for conditional in (True, False):
             candidates = [
                 r
                 for r in fitting
@@ -35,6 +36,13 @@ def choose(
             if candidates:
                 return draw.choice(candidates)
     return None
+
+
+def _holds(condition: SlotCondition, slots: Mapping[str, Any]) -> bool:
+    value = slots.get(condition.slot)
+    if isinstance(value, str) and isinstance(condition.value, str):
+        return value.casefold() == condition.value.casefold()
+    return bool(value == condition.value)
 
 
 def render(
@@ -54,11 +62,11 @@ def render(
 
 
 def fill(message: BotMessage, values: Mapping[str, Any]) -> BotMessage:
-    """The message with its `{variables}` replaced; a name that nobody knows is left as it stands."""
+    """The message with its `{variables}` replaced (see `fill_text`); elements are left as they stand."""
 
     def fill_in(value: Any) -> Any:
         if isinstance(value, str):
-            return _VARIABLE.sub(lambda m: str(values[m[1]]) if m[1] in values else m[0], value)
+            return fill_text(value, values)
         if isinstance(value, Mapping):
             return {key: fill_in(one) for key, one in value.items()}
         if isinstance(value, list | tuple):
@@ -67,19 +75,36 @@ def fill(message: BotMessage, values: Mapping[str, Any]) -> BotMessage:
 
     return BotMessage(
         text=fill_in(message.text),
-        buttons=tuple(_fill_button(button, fill_in) for button in message.buttons),
+        buttons=fill_in(message.buttons),
         image=fill_in(message.image),
         attachment=fill_in(message.attachment),
-        elements=fill_in(message.elements),
+        elements=message.elements,
         custom=fill_in(message.custom),
-        quick_replies=tuple(_fill_button(reply, fill_in) for reply in message.quick_replies),
+        quick_replies=fill_in(message.quick_replies),
         metadata=message.metadata,
     )
 
 
-def _fill_button(button: Mapping[str, Any], fill_in: Any) -> Mapping[str, Any]:
-    """A payload such as `/inform{"account": "{account}"}` keeps its own braces."""
-    return {key: fill_in(value) for key, value in button.items()}
+def fill_text(text: str, values: Mapping[str, Any]) -> str:
+    """The text with its `{variables}` replaced; `{{` and `}}` stand for braces of its own.
+
+    As in Rasa, a text is left as it is written when one of its variables is unknown, when braces in it are
+    neither doubled nor a variable's, and when it has doubled ones about a name beside a variable.
+    """
+    if _DOUBLED.search(text):
+        values = {}
+    out: list[str] = []
+    end = 0
+    for found in _BRACES.finditer(text):
+        out.append(text[end : found.start()])
+        end = found.end()
+        if found[0] in ("{{", "}}"):
+            out.append(found[0][0])
+        elif found[1] in values:
+            out.append(str(values[found[1]]))
+        else:
+            return text
+    return "".join(out) + text[end:]
 
 
 def message_from(data: Mapping[str, Any], domain: Domain, tracker: Tracker, draw: random.Random) -> BotMessage | None:

@@ -43,7 +43,7 @@ async def talk(case: Case, assistant: Assistant, turns: list[float]) -> list[dic
             replies.append(await say(step, sender, assistant))
             turns.append(time.perf_counter() - started)
         # A conversation of Rasa's is a sender's, whatever the channel; ours is the channel's and the sender's.
-        events = await assistant.store.events(f"rest:{sender}")
+        events = await assistant.store.events(f"{steps[0].channel}:{sender}")
         dialogues.append({"replies": replies, "events": [normalised(event_to_json(event)) for event in events]})
     await assistant.close()
     return dialogues

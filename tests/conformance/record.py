@@ -103,10 +103,13 @@ def start_actions(folder: Path) -> Any:
 
 async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
     from rasa.core.agent import Agent
-    from rasa.core.channels.channel import UserMessage
+    from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
+    from rasa.core.tracker_store import SQLTrackerStore
     from rasa.utils.endpoints import EndpointConfig
 
-    agent = Agent.load(model, action_endpoint=EndpointConfig(endpoint) if endpoint else None)
+    # Rasa's own default store forgets all sessions but the latest.
+    store = SQLTrackerStore(db=":memory:")
+    agent = Agent.load(model, tracker_store=store, action_endpoint=EndpointConfig(endpoint) if endpoint else None)
     dialogues = []
     for number, steps in enumerate(case.dialogues):
         sender = f"sender-{number}"
@@ -116,7 +119,10 @@ async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
                 await asyncio.sleep(step.pause)
                 continue
             started = time.perf_counter()
-            said = await agent.handle_message(UserMessage(step.say, sender_id=sender, input_channel=step.channel))
+            output = CollectingOutputChannel()
+            output.name = lambda channel=step.channel: channel  # type: ignore[method-assign, misc]
+            message = UserMessage(step.say, output, sender_id=sender, input_channel=step.channel)
+            said = await agent.handle_message(message)
             TIMES[case.name]["turns"].append(time.perf_counter() - started)
             replies.append([{k: v for k, v in one.items() if k != "recipient_id"} for one in said or []])
         tracker = await agent.tracker_store.retrieve_full_tracker(sender)
