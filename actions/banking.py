@@ -47,6 +47,7 @@ from .conversation import ActionCancel as ActionCancel
 from .conversation import ActionGoodbye as ActionGoodbye
 from .conversation import ActionHandoff as ActionHandoff
 from .conversation import ActionRepeat as ActionRepeat
+from .conversation import ActionRestart as ActionRestart
 from .core_banking import (
     Account,
     BankUnavailable,

@@ -6,7 +6,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.events import ActiveLoopChanged, BotUttered, ConversationPaused, Event, SlotSet, UserUttered
+from bot.events import (
+    ActiveLoopChanged,
+    BotUttered,
+    ConversationPaused,
+    Event,
+    FollowupAction,
+    Restarted,
+    SlotSet,
+    UserUttered,
+)
 from bot.interfaces import Action, Dispatcher
 from bot.tracker import Tracker
 
@@ -60,6 +69,28 @@ class ActionHandoff(Action):
         digest = hashlib.sha256(tracker.idempotency_key.encode()).hexdigest()
         dispatcher.utter_message(response="utter_handoff", reference=f"H-{digest[:6].upper()}")
         return [*leave_form(tracker, domain), ConversationPaused()]
+
+
+class ActionRestart(Action):
+    """The conversation begins afresh. While a human agent has it, only a bare "restart" brings the bot back.
+
+    "The app keeps restarting" is said to the agent, and must not throw the bot in.
+    """
+
+    def name(self) -> str:
+        return "action_restart"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> Sequence[Event]:
+        text = (tracker.latest_message.text or "") if tracker.latest_message else ""
+        if tracker.paused and not _is_bare(text):
+            return [FollowupAction(name="action_listen")]
+        dispatcher.utter_message(response="utter_restart")
+        return [Restarted()]
+
+
+def _is_bare(text: str) -> bool:
+    """At most four words, or eight characters of a script without spaces."""
+    return len(text.split()) <= 4 if text.isascii() else len(text.strip()) <= 8
 
 
 BARE_ANSWERS = {

@@ -14,7 +14,14 @@ import yaml
 from bot.actions import banking
 from bot.actions.banking_identification import IdentifiedForm
 from bot.actions.banking_words import BadAmount, Period, in_the_past, is_greeting, money, read_amount, read_period
-from bot.actions.conversation import ActionBareAnswer, ActionCancel, ActionGoodbye, ActionHandoff, ActionRepeat
+from bot.actions.conversation import (
+    ActionBareAnswer,
+    ActionCancel,
+    ActionGoodbye,
+    ActionHandoff,
+    ActionRepeat,
+    ActionRestart,
+)
 from bot.actions.core_banking import (
     BankUnavailable,
     IdentificationLocked,
@@ -34,6 +41,8 @@ from bot.events import (
     BotUttered,
     ConversationPaused,
     Event,
+    FollowupAction,
+    Restarted,
     SessionStarted,
     SlotSet,
     UserUttered,
@@ -574,6 +583,20 @@ def test_a_handoff_leaves_the_form_and_keeps_quiet() -> None:
     assert responses == ["utter_handoff"]
     assert events[-1] == ConversationPaused()
     assert ActiveLoopChanged(name=None) in events
+
+
+@pytest.mark.parametrize(
+    ("text", "is_back"),
+    [("restart", True), ("/restart", True), ("重新开始", True), ("the app keeps restarting on my phone", False)],
+)
+def test_while_a_human_agent_has_the_conversation_only_a_bare_restart_brings_the_bot_back(
+    text: str, is_back: bool
+) -> None:
+    made = tracker()
+    made.apply(ConversationPaused())
+    responses, _, events = run(ActionRestart(), say(made, text, "restart"))
+    assert responses == (["utter_restart"] if is_back else [])
+    assert events == ([Restarted()] if is_back else [FollowupAction(name="action_listen")])
 
 
 def test_a_yes_that_a_form_did_not_ask_for_does_not_ask_what_is_wanted() -> None:
