@@ -89,7 +89,11 @@ def load_project(root: Path) -> Project:
         rules=tuple(reader.rules),
         knowledge=knowledge,
         tests=tuple(
-            file for folder in (*sources, root) if (folder / "tests").is_dir() for file in _yaml_files(folder / "tests")
+            file
+            for folder in (*sources, root)
+            if (folder / "tests").is_dir()
+            # Rasa looks into the folders in tests/, too; beside a pack's files, a team keeps those of its code there.
+            for file in _yaml_files(folder / "tests", below=config.packs is None)
         ),
         fingerprint=_fingerprint(files, [*sources, root], config),
         warnings=tuple(problems.warnings),
