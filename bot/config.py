@@ -234,7 +234,7 @@ def _rasa_channels(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
     found = {}
     for name, value in fields.data.items():
         source = fields.source(name)
-        if name in known_names("channel"):
+        if name in known_names("channel") or "." in name:
             given = value if isinstance(value, YamlMap) else None
             found[name] = _plugged("channel", name, Fields(given, source, f"channel '{name}'", problems), problems)
         elif name == "rasa":

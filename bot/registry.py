@@ -8,15 +8,17 @@ before it is named.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bot.errors import ConfigError, Source, UnknownName
-from bot.yaml_file import kind_of
+from bot.yaml_file import kind_of, shown
 
 FOLDERS = {
     "component": "bot.nlu",
@@ -161,10 +163,57 @@ def _own_class(kind: str, name: str, source: Source | None) -> type[Any]:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:
         # Whatever goes wrong in a file of the user's.
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "rasa":
+            raise ConfigError(_written_for_rasa(kind, module, short), source) from error
         raise ConfigError(f"the {kind} '{name}' cannot be imported: {type(error).__name__}: {error}", source) from error
     if not inspect.isclass(found):
         raise ConfigError(f"the {kind} '{name}' is no class", source)
     return found
+
+
+SKELETONS = {
+    "component": """
+class {name}:
+    def __init__(self, *, some_option: int = 1) -> None: ...       # its keywords are the options in config.yml
+
+    def parse(self, parses):                                       # adds what it knows to each, in place
+        for parse in parses:
+            parse.entities.append(Entity("city", "Rome", 0, 4))    # from bot.messages import Entity
+
+    # If it learns: train(data, parses), save(folder), load(folder). See bot/interfaces.py.
+""",
+    "policy": """
+class {name}:
+    priority = 2
+
+    def predict(self, tracker, domain):                            # from bot.interfaces import Prediction
+        return Prediction("utter_greet", 0.9, "{name}")            # or None, when it has nothing to say
+
+    # If it learns: train(stories, rules, domain), save(folder), load(folder). See bot/interfaces.py.
+""",
+    "channel": """
+class {name}:
+    name = "{channel}"
+
+    def routes(self, assistant):                                   # from starlette.routing import Route
+        return [Route("/webhooks/{channel}/webhook", partial(receive, assistant), methods=["POST"])]
+
+    async def send(self, sender_id, messages): ...                 # BotMessages to the platform
+
+async def receive(assistant, request):
+    replies = await assistant.handle(UserMessage(text="…", sender_id="…", channel="{channel}"))
+    # See channels/rest.py and bot/interfaces.py.
+""",
+}
+"""What to write in place of a class of Rasa's, by kind."""
+
+
+def _written_for_rasa(kind: str, module: str, name: str) -> str:
+    """Why a class of a user's cannot run, and the beginning of one that can."""
+    spec = importlib.util.find_spec(module)
+    found = shown(Path(spec.origin)) if spec and spec.origin else module
+    skeleton = SKELETONS[kind].replace("{name}", name).replace("{channel}", module_name(name))
+    return f"the {kind} '{name}' in {found} is written for Rasa's own classes, which cannot run here. Write:{skeleton}"
 
 
 def _class_names(kind: str) -> list[str]:

@@ -761,3 +761,32 @@ def test_an_option_that_rasa_passes_over_is_left_out_with_a_warning(tmp_path: Pa
         "config.yml:1: there is no option of KeywordIntentClassifier called 'oops'. Known: case_sensitive.",
         "config.yml:2: UnexpecTEDIntentPolicy is not part of this version: stories and rules decide",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "says"),
+    [
+        ("component", "pipeline: [{name: theirs.Speller}]\n", "def parse(self, parses):"),
+        ("policy", "policies: [{name: theirs.Chooser}]\n", "def predict(self, tracker, domain):"),
+    ],
+)
+def test_a_class_of_rasas_own_is_named_with_what_to_write_instead(
+    tmp_path: Path, kind: str, config: str, says: str
+) -> None:
+    files = {"config.yml": config, "domain.yml": "intents: [greet]", "theirs.py": "from rasa.engine.graph import X\n"}
+    [error] = mistakes(tmp_path, files)
+    assert error.startswith(f"config.yml:1: the {kind} '")
+    assert "theirs.py is written for Rasa's own classes" in error
+    assert says in error
+
+
+def test_a_channel_of_rasas_own_is_named_with_what_to_write_instead(tmp_path: Path) -> None:
+    files = {
+        "config.yml": "pipeline: [{name: KeywordIntentClassifier}]\n",
+        "domain.yml": "intents: [greet]",
+        "credentials.yml": "their_channel.MyInput:\n  token: abc\n",
+        "their_channel.py": "from rasa.core.channels.channel import InputChannel\n",
+    }
+    [error] = mistakes(tmp_path, files)
+    assert error.startswith("credentials.yml:1: the channel 'MyInput' in ")
+    assert "def routes(self, assistant):" in error
