@@ -105,7 +105,7 @@ class Assistant:
 
     async def hear(self, message: UserMessage, tracker: Tracker) -> UserUttered:
         """What the message means in this conversation."""
-        text = _clean(message.payload or message.text)
+        text = _clean(message.payload or message.text).strip()
         parse = None
         if message.payload or self._typed_payloads or _was_offered(text, tracker):
             parse = read_payload(text, self.domain)
@@ -216,10 +216,11 @@ class Assistant:
     # ---- sessions ----
 
     def _session_is_over(self, tracker: Tracker) -> bool:
-        if tracker.event_count == 0 or tracker.latest_event_time is None:
+        if tracker.event_count == 0:
             return True
         minutes = self.domain.session.expiration_minutes
-        return 0 < minutes * 60 < time.time() - tracker.latest_event_time
+        heard = tracker.latest_message
+        return heard is not None and 0 < minutes * 60 < time.time() - heard.timestamp
 
     async def _start_session(self, tracker: Tracker) -> None:
         name = "action_session_start"

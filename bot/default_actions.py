@@ -84,9 +84,11 @@ async def action_unlikely_intent(tracker: Tracker, actions: Actions) -> list[Eve
 
 async def action_default_ask_affirmation(tracker: Tracker, actions: Actions) -> list[Event]:
     """Asks whether the likeliest intent was meant, with two buttons."""
-    ranking = tracker.latest_message.parse_data.get("intent_ranking", ()) if tracker.latest_message else ()
-    names = [intent["name"] for intent in ranking if intent.get("name") not in (None, *FALLBACK_INTENTS)]
-    intent = names[0] if names else ""
+    latest = tracker.latest_message
+    intent = latest.intent_name if latest else None
+    ranking = latest.parse_data.get("intent_ranking") or [] if latest else []
+    if intent == "nlu_fallback" and len(ranking) > 1:
+        intent = ranking[1]["name"]
     message = BotMessage(
         text=f"Did you mean '{intent}'?",
         buttons=({"title": "Yes", "payload": f"/{intent}"}, {"title": "No", "payload": "/out_of_scope"}),

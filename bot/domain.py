@@ -36,11 +36,14 @@ REQUESTED_SLOT = "requested_slot"
 
 @dataclass(frozen=True, slots=True)
 class IntentSpec:
-    """An intent and which entities count for the policies when it is heard (None: all of them)."""
+    """An intent and which entities count for the policies when it is heard.
+
+    Without `use_entities` all do, and without `ignore_entities` those are left out that influence nothing.
+    """
 
     name: str
     use_entities: tuple[str, ...] | None = None
-    ignore_entities: tuple[str, ...] = ()
+    ignore_entities: tuple[str, ...] | None = None
     source: Source = NOWHERE
 
 

@@ -153,7 +153,9 @@ class DomainReader:
             elif "use_entities" in inner.data:
                 use = inner.texts("use_entities")
             ignore = inner.data.get("ignore_entities")
-            ignored = () if isinstance(ignore, bool) else inner.texts("ignore_entities")
+            ignored = inner.texts("ignore_entities") if "ignore_entities" in inner.data else None
+            if isinstance(ignore, bool):
+                ignored = ()
             self.intents[name] = IntentSpec(name, use, ignored, source)
             self._keep_raw("intents", name, written)
 

@@ -16,31 +16,29 @@ from bot.messages import Entity, Intent, Parse
 DEEPEST_JSON = 20
 """Levels. What is read must be written again, inside an event, by an encoder that has a limit of its own."""
 
-_PAYLOAD = re.compile(r"^/(?P<intent>[^{@\s]+)(?:@(?P<confidence>[0-9.]+))?\s*(?P<entities>\{.*\})?\s*$", re.DOTALL)
+_PAYLOAD = re.compile(r"/(?P<intent>[^{@]+)(?P<confidence>@[0-9.]+)?(?P<entities>{.+})?", re.DOTALL)
 
 
 def read_payload(payload: str, domain: Domain) -> Parse | None:
-    """The parse that a payload stands for, without unknown entities; None when it is none, or its intent is unknown."""
+    """The parse that a payload stands for; None when it is none, or its intent is unknown.
+
+    As in Rasa, what follows the intent and cannot be read is passed over, and so are unknown entities.
+    """
     match = _PAYLOAD.match(payload)
     if match is None:
         return None
-    name = match["intent"]
+    name = match["intent"].strip()
     if name.split("/")[0] not in domain.intents and name not in DEFAULT_INTENTS:
         return None
-    try:
-        confidence = float(match["confidence"] or 1.0)
-        given: Any = orjson.loads(match["entities"] or "{}")
-    except ValueError:
-        return None
-    if not isinstance(given, dict) or not is_shallow(given):
-        return None
+    given = _object(match["entities"] or "{}")
     entities = [
         Entity(entity, one, start=match.start("entities") + 1, end=match.end("entities"))
         for entity, value in given.items()
         if entity in domain.entities
         for one in (value if isinstance(value, list) else [value])
     ]
-    intent = Intent(name.split("/")[0], min(max(confidence, 0.0), 1.0))
+    confidence = _number((match["confidence"] or "@1")[1:])
+    intent = Intent(name.split("/")[0], min(confidence, 1.0))
     parse = Parse(text=payload, intent=intent, intent_ranking=[intent], entities=entities)
     if "/" in name:
         chosen: dict[str, Any] = {
@@ -49,6 +47,21 @@ def read_payload(payload: str, domain: Domain) -> Parse | None:
         base = name.split("/")[0]
         parse.response_selector = {"all_retrieval_intents": [base], base: chosen}
     return parse
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and is_shallow(found) else {}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def is_shallow(value: Any, levels: int = DEEPEST_JSON) -> bool:

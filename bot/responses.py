@@ -111,12 +111,14 @@ def message_from(data: Mapping[str, Any], domain: Domain, tracker: Tracker, draw
     """What a custom action said (a dictionary of rasa-sdk's dispatcher) as a message.
 
     `response` (or `template`) names a domain response, filled with the other keys; buttons given beside
-    it are added. None when there is nothing to say.
+    it are added. None when there is nothing to say, or no such response.
     """
     name = data.get("response") or data.get("template")
     known = ("text", "image", "custom", "template", "response", "attachment", "buttons", "elements", "quick_replies")
     values = {key: value for key, value in data.items() if key not in known}
-    base = (render(name, domain, tracker, draw, values) if name else None) or BotMessage(text=None)
+    base = render(name, domain, tracker, draw, values) if name else BotMessage(text=None)
+    if base is None:
+        return None
     message = BotMessage(
         text=data.get("text") or base.text,
         buttons=base.buttons + tuple(data.get("buttons") or ()),

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.domain import Domain
+from bot.domain import DEFAULT_INTENTS, Domain
 from bot.slots import featurize
 
 State = dict[str, Any]
@@ -194,23 +194,29 @@ def user_state(domain: Domain, intent: str | None, entities: list[Mapping[str, A
         names.add(name)
         names.update(f"{name}#{entity[key]}" for key in ("role", "group") if entity.get(key))
     if names:
-        spec = domain.intents.get(intent or "")
-        wanted = {name for name in names if _counts(domain, spec, name)}
+        wanted = {name for name in names if _counts(domain, intent, name)}
         if wanted:
             out["entities"] = sorted(wanted)
     return out
 
 
-def _counts(domain: Domain, spec: Any, name: str) -> bool:
-    base = name.split("#")[0]
-    known = domain.entities.get(base)
-    if known is None or not known.influence_conversation:
-        return False
-    if spec is None:
+def _counts(domain: Domain, intent: str | None, name: str) -> bool:
+    """Whether an entity, or its role or group (`city#from`), is part of the state when this intent is heard."""
+    spec = domain.intents.get(intent or "")
+    if spec is None and intent not in DEFAULT_INTENTS:
         return True
-    if spec.use_entities is not None and base not in spec.use_entities and name not in spec.use_entities:
+    base, _, label = name.partition("#")
+    known = domain.entities.get(base)
+    if known is None or (label and label not in (*known.roles, *known.groups)):
         return False
-    return base not in spec.ignore_entities and name not in spec.ignore_entities
+    ignored = spec.ignore_entities if spec else None
+    if ignored is None:
+        ignored = () if known.influence_conversation else (base,)
+    if base in ignored or name in ignored:
+        return False
+    if spec is None or spec.use_entities is None:
+        return known.influence_conversation or bool(label)
+    return base in spec.use_entities or name in spec.use_entities
 
 
 def slot_states(domain: Domain, slots: Mapping[str, Any]) -> State:

@@ -52,7 +52,7 @@ def check_dialogues(dialogues: Sequence[Story | Rule], domain: Domain, problems:
     known = {
         "intent": intents,
         "slot": tuple(domain.slots),
-        "form": tuple(domain.forms),
+        "form": (*domain.forms, "action_two_stage_fallback"),
         "entity": tuple(domain.entities),
     }
     for dialogue in dialogues:

@@ -14,7 +14,7 @@ import uvicorn
 
 from bot.action_execution import Actions
 from bot.assistant import Assistant
-from bot.domain import Domain, IntentSpec, Response
+from bot.domain import Domain, EntitySpec, IntentSpec, Response
 from bot.errors import Source
 from bot.messages import BotMessage
 from bot.nlu.keyword_intent_classifier import KeywordIntentClassifier
@@ -50,6 +50,7 @@ def make_assistant(store: Any = None, languages: tuple[str, ...] = ("en", "zh"))
     """A shop's bot: one rule for each intent of `SHOP`; a word of the message is its intent."""
     domain = Domain(
         intents={name: IntentSpec(name) for name in SHOP},
+        entities={"what": EntitySpec("what")},
         responses={f"utter_{name}": (Response(message),) for name, (_, message) in SHOP.items()},
     )
     rules = [

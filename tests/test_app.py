@@ -84,6 +84,12 @@ def test_parsing_nothing_is_a_bad_request(client: httpx.Client) -> None:
     assert client.post("/model/parse", json={"text": 5}).status_code == 400
 
 
+@pytest.mark.parametrize("payload", ["/buy[]", "/unknown", "/"])
+def test_a_payload_of_no_known_intent_is_text(client: httpx.Client, payload: str) -> None:
+    parsed = client.post("/model/parse", json={"text": payload}).json()
+    assert parsed["intent"]["name"] == "nlu_fallback"
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -94,13 +100,11 @@ def test_parsing_nothing_is_a_bad_request(client: httpx.Client) -> None:
         '/buy{"a": NaN}',
         "/buy@1.2.3",
         "/buy{",
-        "/buy[]",
-        "/unknown",
     ],
 )
-def test_a_payload_that_cannot_be_read_is_text(client: httpx.Client, payload: str) -> None:
+def test_of_a_payload_that_cannot_be_read_its_intent_counts(client: httpx.Client, payload: str) -> None:
     parsed = client.post("/model/parse", json={"text": payload}).json()
-    assert parsed["intent"]["name"] == "nlu_fallback"
+    assert (parsed["intent"]["name"], parsed["entities"]) == ("buy", [])
 
 
 def test_a_conversation_is_found_by_bare_sender_and_by_channel(client: httpx.Client) -> None:

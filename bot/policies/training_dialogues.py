@@ -6,12 +6,13 @@ A dialogue is a list of (state, action) steps: the bot listens before each messa
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.domain import Domain
+from bot.domain import Domain, IntentSpec
 from bot.errors import Source
 from bot.events import ActionExecuted, ActiveLoopChanged, Event, SlotSet, UserUttered
 from bot.states import NOT_SET, State
@@ -71,7 +72,12 @@ class TrainingDialogue:
 
 
 def unroll(stories: Sequence[Story], rules: Sequence[Rule], domain: Domain) -> list[TrainingDialogue]:
-    """All dialogues, stories first."""
+    """All dialogues, stories first.
+
+    As in Rasa, an intent's `use_entities` and `ignore_entities` do not reach the training data: a story that names
+    an entity which they leave out is never recognised.
+    """
+    domain = dataclasses.replace(domain, intents={name: IntentSpec(name) for name in domain.intents})
     dialogues: list[TrainingDialogue | None] = []
     for name, source, steps, end in _joined(stories):
         dialogues += [_replay(name, source, choice, domain, end=end) for choice in _choices(steps)]
