@@ -95,10 +95,14 @@ class Assistant:
         if self._session_is_over(tracker):
             await self._start_session(tracker)
         uttered = await self.hear(message, tracker)
+        was_cut_short = tracker.latest_action_name not in (None, LISTEN)
+        if was_cut_short and (not tracker.paused or uttered.intent_name == "restart"):
+            # By a pause or the limit of actions; rules begin after listening.
+            tracker.apply(ActionExecuted(name=LISTEN))
         tracker.apply(uttered)
         tracker.idempotency_key = f"{message.conversation_id}/{message.message_id}/0"
         tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
-        if not tracker.paused or uttered.intent_name == "restart":
+        if _may_answer(tracker):
             await self._act(tracker, message)
 
     # ---- understand ----
@@ -136,7 +140,9 @@ class Assistant:
             who, why = tracker.conversation_id, prediction.policy or "followup"
             log.debug("conversation %s: %s (%s, %.2f)", who, prediction.action, why, prediction.confidence)
             tracker.idempotency_key = f"{message.conversation_id}/{message.message_id}/{number}"
-            if not await self._run(prediction, tracker):
+            if prediction.is_end_to_end:
+                tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
+            if not await self._run(prediction, tracker) or not _may_answer(tracker):
                 return
         log.warning("conversation %s: stopped after %d actions in one turn", tracker.conversation_id, MOST_ACTIONS)
 
@@ -171,7 +177,7 @@ class Assistant:
         """Run the action and take its events in; False when the bot now listens."""
         name = prediction.action
         seen = tracker
-        if any(not isinstance(event, DefinePrevUserUtteredFeaturization) for event in prediction.events):
+        if prediction.events:
             seen = tracker.copy()
             seen.apply_all(prediction.events)
         try:
@@ -259,6 +265,12 @@ def _tells_no_language(text: str, tracker: Tracker) -> bool:
     is_quoted = len(text.strip()) > 1 and any(text.strip() in shown for shown in titles)
     is_answer = bool(tracker.active_loop and tracker.slots.get(REQUESTED_SLOT)) and is_a_few_words(text)
     return is_quoted or is_answer or is_said_in_any_language(text)
+
+
+def _may_answer(tracker: Tracker) -> bool:
+    """A paused conversation is a human agent's: of its messages only a restart is answered."""
+    said = tracker.latest_message
+    return not tracker.paused or (said is not None and said.intent_name == "restart")
 
 
 def _was_offered(text: str, tracker: Tracker) -> bool:

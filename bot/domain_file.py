@@ -92,13 +92,12 @@ class DomainReader:
             session=self.session,
             store_entities_as_slots=self.store_entities_as_slots,
             action_sources=self.actions,
-            raw=self._raw(slots),
+            raw=self._raw(),
         )
 
-    def _raw(self, slots: Mapping[str, SlotSpec]) -> dict[str, Any]:
+    def _raw(self) -> dict[str, Any]:
         """The domain as Rasa shows it to an action server."""
         given = self.raw
-        implied = {name: {"type": slot.type, "influence_conversation": False} for name, slot in slots.items()}
         return {
             "version": "3.1",
             "config": {"store_entities_as_slots": self.store_entities_as_slots},
@@ -108,7 +107,7 @@ class DomainReader:
             },
             "intents": list(given.get("intents", {}).values()),
             "entities": list(given.get("entities", {}).values()),
-            "slots": {**implied, **given.get("slots", {})},
+            "slots": given.get("slots", {}),
             "responses": given.get("responses", {}),
             "actions": list(self.actions),
             "forms": given.get("forms", {}),
