@@ -4,6 +4,7 @@ Read by real Rasa's Python 3.10 (`record.py`) and by ours (`test_conformance.py`
 
     rule: the next slot is asked for when one is filled       # what the case shows
     domain: {…}  rules: […]  stories: […]  nlu: […]           # as in Rasa's files; `version` is added
+    domain_files: {a.yml: {…}}  data_files: {b.yml: {…}}      # in domain/ instead of domain.yml; more in data/
     config: {policies: […]}                                   # default: MemoizationPolicy and RulePolicy
     actions: |                                                # rasa-sdk actions, when there are any
       class A(Action): …
@@ -80,7 +81,13 @@ def write_project(case: Case, folder: Path) -> None:
     """The project's files."""
     sections = case.sections
     _write(folder / "config.yml", {**CONFIG, **sections.get("config", {})})
-    _write(folder / "domain.yml", {"version": "3.1", **_with_session(sections["domain"])})
+    if "domain_files" in sections:
+        for name, content in sections["domain_files"].items():
+            _write(folder / "domain" / name, {"version": "3.1", **content})
+    else:
+        _write(folder / "domain.yml", {"version": "3.1", **_with_session(sections["domain"])})
+    for name, content in sections.get("data_files", {}).items():
+        _write(folder / "data" / name, {"version": "3.1", **content})
     data = {key: sections[key] for key in ("nlu", "rules", "stories") if key in sections}
     intents = [next(iter(one)) if isinstance(one, dict) else one for one in sections["domain"].get("intents", [])]
     data.setdefault("nlu", [{"intent": name, "examples": f"- says {name}\n- means {name}\n"} for name in intents])

@@ -80,7 +80,8 @@ def record(case: Case) -> dict[str, Any]:
 def train(folder: Path) -> str:
     from rasa.model_training import train as rasa_train
 
-    result = rasa_train("domain.yml", "config.yml", ["data"], output="models", force_training=True)
+    domain = "domain" if (folder / "domain").is_dir() else "domain.yml"
+    result = rasa_train(domain, "config.yml", ["data"], output="models", force_training=True)
     if not result.model:
         raise ValueError("nothing was trained")
     return str(result.model)
