@@ -191,9 +191,12 @@ def learn_dialogues(project: Project) -> list[tuple[ComponentConfig, Policy]]:
     """The policies, those that learn having learnt the stories and rules. `ProjectErrors` where these disagree."""
     policies = _policies(project)
     _check_policies(project, [policy for _, policy in policies])
+    # Only a RulePolicy that compares the two tells the others what rules alone know.
+    compared = any(isinstance(policy, RulePolicy) and policy.compares for _, policy in policies)
     for _, policy in policies:
         if isinstance(policy, TrainablePolicy):
-            policy.train(project.stories, project.rules, project.domain)
+            rules = project.rules if compared or isinstance(policy, RulePolicy) else ()
+            policy.train(project.stories, rules, project.domain)
     return policies
 
 

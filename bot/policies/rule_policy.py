@@ -82,7 +82,7 @@ class RulePolicy:
         self._fallback_action = core_fallback_action_name
         self._enable_fallback = enable_fallback_prediction
         self._restrict_rules = restrict_rules
-        self._check = check_for_contradictions
+        self.compares = check_for_contradictions
         self._use_nlu_confidence = use_nlu_confidence_as_score
         self._rules: list[Learned] = []
         self._after: dict[str | None, list[Learned]] = {}
@@ -99,12 +99,12 @@ class RulePolicy:
         of_rules = [dialogue for dialogue in dialogues if dialogue.is_rule]
         if self._restrict_rules:
             _check_one_message(rules)
-        if self._check:
+        if self.compares:
             _check_complete(of_rules, domain)
         self._rules = _learn(of_rules)
         self._unhappy = _learn_unhappy(dialogues)
         self._index()
-        if self._check:
+        if self.compares:
             self._compare(dialogues, domain)
 
     def _index(self) -> None:
