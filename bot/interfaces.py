@@ -155,7 +155,7 @@ class Action:
 class FormValidationAction(Action):
     """Validates and extracts the slots of the form it is named after (`validate_transfer_form`).
 
-    Write `validate_<slot>(value, dispatcher, tracker, domain) -> {slot: value}` (None asks again),
+    Write `validate_<slot>(value, dispatcher, tracker, domain) -> {slot: value}` (a value of None asks again),
     `extract_<slot>(dispatcher, tracker, domain) -> {slot: value}`, sync or async, and override
     `required_slots` when what is asked depends on what was said. The contract is rasa-sdk's.
     """
@@ -177,17 +177,18 @@ class FormValidationAction(Action):
         wanted = list(await self.required_slots(list(domain_slots), dispatcher, tracker, domain))
         candidates = tracker.slots_to_validate()
         for slot in dict.fromkeys([*wanted, *domain_slots]):
-            extract: Callable[..., Any] | None = getattr(self, f"extract_{slot}", None)
+            extract: Callable[..., Any] | None = getattr(self, f"extract_{slot.replace('-', '_')}", None)
             if extract is not None:
                 candidates.update(await _maybe(extract(dispatcher, tracker, domain)))
         final: dict[str, Any] = {}
         for slot, value in candidates.items():
             tracker.slots[slot] = value
         for slot, value in list(candidates.items()):
-            validate: Callable[..., Any] | None = getattr(self, f"validate_{slot}", None)
+            validate: Callable[..., Any] | None = getattr(self, f"validate_{slot.replace('-', '_')}", None)
             outcome = {slot: value}
             if validate is not None:
-                outcome = await _maybe(validate(value, dispatcher, tracker, domain)) or {slot: None}
+                verdict = await _maybe(validate(value, dispatcher, tracker, domain))
+                outcome = {slot: None} if verdict is None else {slot: value, **verdict}
             final.update(outcome)
             tracker.slots.update(outcome)
         events: list[Event] = [SlotSet(name=slot, value=value) for slot, value in final.items()]
