@@ -202,7 +202,7 @@ class Tracker:
     def copy(self) -> Tracker:
         """The same conversation, to be scribbled on: changes do not reach this one."""
         other = copy.copy(self)
-        other.slots = copy.deepcopy(self.slots)
+        other.slots = {name: _apart(value) for name, value in self.slots.items()}
         other.events = list(self.events)
         other.active_loop = copy.copy(self.active_loop)
         other.slots_set = set(self.slots_set)
@@ -422,7 +422,12 @@ def _event(data: Mapping[str, Any] | None, kind: type[_E]) -> _E | None:
 
 
 def _initial_slots(domain: Domain) -> dict[str, Any]:
-    return {name: stored(slot, copy.deepcopy(slot.initial_value)) for name, slot in domain.slots.items()}
+    return {name: stored(slot, _apart(slot.initial_value)) for name, slot in domain.slots.items()}
+
+
+def _apart(value: Any) -> Any:
+    """The value for somebody else to change. Most slots hold what cannot change: a deep copy would be a tenth of a turn."""
+    return value if value is None or isinstance(value, str | int | float) else copy.deepcopy(value)
 
 
 def applied_events(events: Sequence[Event]) -> list[Event]:
