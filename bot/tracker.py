@@ -426,7 +426,7 @@ def _initial_slots(domain: Domain) -> dict[str, Any]:
 
 
 def _apart(value: Any) -> Any:
-    """The value for somebody else to change. Most slots hold what cannot change: a deep copy would be a tenth of a turn."""
+    """The value for somebody else to change. Most cannot change: to copy them deeply would be a tenth of a turn."""
     return value if value is None or isinstance(value, str | int | float) else copy.deepcopy(value)
 
 
