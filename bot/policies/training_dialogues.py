@@ -128,6 +128,7 @@ def _joined(stories: Sequence[Story]) -> Iterator[tuple[str, Source, tuple[Step,
     Where a piece begins, its checkpoint stands among the steps: its slots must have these values there.
     """
     pieces = [piece for story in stories for piece in _pieces(story)]
+    begun = {begin.name for piece in pieces for begin in piece.begins}
     made = 0
     stack: list[tuple[tuple[int, CheckpointStep | None], ...]] = [
         ((number, None),) for number, piece in enumerate(pieces) if not piece.begins
@@ -141,7 +142,7 @@ def _joined(stories: Sequence[Story]) -> Iterator[tuple[str, Source, tuple[Step,
             for begin in piece.begins
             if begin.name in ends and _returns([*(index for index, _ in path), number]) <= MOST_RETURNS
         ]
-        if not following:
+        if ends.isdisjoint(begun):
             steps: list[Step] = []
             for number, begin in path:
                 steps += [begin] if begin else []
