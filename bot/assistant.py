@@ -28,7 +28,6 @@ from bot.interfaces import Policy, Prediction, Store, Turn
 from bot.messages import BotMessage, Intent, Parse, UserMessage
 from bot.nlu.languages import is_a_few_words, is_said_in_any_language
 from bot.payloads import read_payload
-from bot.policies.rule_policy import RulePolicy
 from bot.tracker import LISTEN, Tracker
 from bot.tracker_state import tracker_state
 from bot.understanding import Understanding
@@ -59,8 +58,8 @@ class Assistant:
         self.domain = domain
         self.understanding = understanding
         self.policies = sorted(policies, key=lambda policy: -policy.priority)
-        rules = (number for number, policy in enumerate(self.policies) if isinstance(policy, RulePolicy))
-        self._last_rules = max(rules, default=0)
+        overruling = (number for number, policy in enumerate(self.policies) if getattr(policy, "overrules", False))
+        self._all_heard = max(overruling, default=0)
         self.actions = actions
         self.store = store
         self.languages = tuple(languages)
@@ -149,8 +148,8 @@ class Assistant:
     def decide(self, tracker: Tracker) -> Prediction:
         """The next action: a followup if one is asked for, else what the surest policy says.
 
-        Policies are asked in the order of their priority; certainty ends the asking once the rules were heard.
-        An action that has just declined is not asked again.
+        Policies are asked in the order of their priority; certainty ends the asking, once all were heard that
+        may overrule it. An action that has just declined is not asked again.
         """
         if tracker.followup_action:
             if self.actions.has(tracker.followup_action):
@@ -167,7 +166,7 @@ class Assistant:
             events += prediction.events
             if prediction.action != rejected and prediction.rank > best.rank:
                 best = prediction
-            if best.confidence >= 1.0 and number >= self._last_rules:
+            if best.confidence >= 1.0 and number >= self._all_heard:
                 break
         if tracker.latest_action_name == LISTEN:
             events += (DefinePrevUserUtteredFeaturization(use_text_for_featurization=best.is_end_to_end),)

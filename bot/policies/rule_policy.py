@@ -66,6 +66,9 @@ class Decision:
 class RulePolicy:
     """See the module. Options are Rasa's; `core_fallback_threshold` is the confidence of the core fallback."""
 
+    overrules = True
+    """A running form goes on whatever another policy is certain of: this one is always asked."""
+
     def __init__(
         self,
         *,
