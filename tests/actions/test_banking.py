@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from bot.actions import banking
+from bot.actions.banking_confirming import terms
 from bot.actions.banking_identification import IdentifiedForm
 from bot.actions.banking_words import BadAmount, Period, in_the_past, is_greeting, money, read_amount, read_period
 from bot.actions.conversation import (
@@ -346,7 +347,7 @@ def test_an_action_on_an_account_refuses_whoever_is_not_identified(bank: DemoBan
     made = tracker(customer_id=None, payee="Wei Chen", amount="5.00", source_account="checking", card="debit_card")
     made.apply(SlotSet(name="disputed_charge", value="TC1001"))
     made.apply(SlotSet(name="confirmed", value=True))
-    made.apply(SlotSet(name="offer", value=banking.terms(made)))
+    made.apply(SlotSet(name="offer", value=terms(made)))
     responses, _, _ = run(action, made)
     assert responses == ["utter_identify_first"]
     assert asyncio.run(balance(bank)) == 184_250
@@ -472,7 +473,7 @@ TERMS = {"payee": "Wei Chen", "amount": "50.00", "source_account": "checking"}
 def confirming(**more: Any) -> Tracker:
     """The transfer has been shown, and yes or no is awaited."""
     made = tracker(**TERMS, requested_slot="confirmed", **more)
-    made.apply(SlotSet(name="offer", value=banking.terms(made)))
+    made.apply(SlotSet(name="offer", value=terms(made)))
     return made
 
 
