@@ -10,7 +10,7 @@ from bot.events import Event, SlotSet
 from bot.interfaces import Action, Dispatcher
 from bot.tracker import Tracker
 
-from .banking_confirming import ConfirmedForm, is_confirmed, offer
+from .banking_confirming import ConfirmedForm, is_confirmed, offer, order_key
 from .banking_identification import Domain, Slots, first_words, refuse
 from .banking_request import FLOW_SLOTS, button, forget
 from .banking_words import account_name, card_kind_in, language, matching, name_of, plain, shortest_name, titled
@@ -178,11 +178,11 @@ class ActionBlockCard(Action):
             return forget(*FLOW_SLOTS)
         try:
             card = await _chosen_card(tracker, BlockCardForm.statuses)
-            receipt = await get_bank().block_card(customer, card.id, idempotency_key=tracker.idempotency_key)
+            receipt = await get_bank().block_card(customer, card.id, idempotency_key=order_key(tracker))
         except UnknownObject:
             # The same turn again, after it blocked the card.
             card = await _chosen_card(tracker, ("blocked",))
-            receipt = await get_bank().block_card(customer, card.id, idempotency_key=tracker.idempotency_key)
+            receipt = await get_bank().block_card(customer, card.id, idempotency_key=order_key(tracker))
         except BankUnavailable:
             dispatcher.utter_message(response="utter_block_unknown")
             return forget(*FLOW_SLOTS)
@@ -224,7 +224,7 @@ class ActionReplaceCard(Action):
         else:
             try:
                 card = await _chosen_card(tracker, ReplaceCardForm.statuses)
-                receipt = await get_bank().replace_card(customer, card.id, idempotency_key=tracker.idempotency_key)
+                receipt = await get_bank().replace_card(customer, card.id, idempotency_key=order_key(tracker))
             except (UnknownObject, BankUnavailable):
                 dispatcher.utter_message(response="utter_unavailable")
             else:

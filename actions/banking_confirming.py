@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -81,5 +83,13 @@ def is_confirmed(tracker: Tracker) -> bool:
 
 
 def offer(tracker: Tracker) -> list[Event]:
-    """These terms have been shown."""
-    return [SlotSet(name="offer", value=terms(tracker))]
+    """These terms have been shown. They keep the `order` that they had when they were first."""
+    is_new = tracker.get_slot("offer") != terms(tracker) or not tracker.get_slot("order")
+    first = [SlotSet(name="order", value=tracker.idempotency_key)] if is_new else []
+    return [*first, SlotSet(name="offer", value=terms(tracker))]
+
+
+def order_key(tracker: Tracker) -> str:
+    """The bank's key for what was confirmed: of the question, not of the answer, which may have to be given twice."""
+    order = tracker.get_slot("order") or tracker.idempotency_key
+    return hashlib.sha256(json.dumps([tracker.conversation_id, order, terms(tracker)]).encode()).hexdigest()

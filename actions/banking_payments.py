@@ -10,7 +10,7 @@ from bot.events import Event
 from bot.interfaces import Action, Dispatcher
 from bot.tracker import Tracker
 
-from .banking_confirming import ConfirmedForm, is_confirmed, offer, terms
+from .banking_confirming import ConfirmedForm, is_confirmed, offer, order_key, terms
 from .banking_identification import Domain, Slots, first_words, refuse
 from .banking_request import FLOW_SLOTS, NAME, OWN_ACCOUNTS, SHORT_ANSWER, button, forget, pounds
 from .banking_words import (
@@ -421,7 +421,6 @@ class _ActionPay(Action):
             account = await _source(tracker)
             pence = read_amount(tracker.get_slot("amount"))
             to, reference = await self.pay(tracker, account, pence)
-            left = pounds((await _source(tracker)).available)
         except InsufficientFunds as error:
             name = account_name(account, lang)
             dispatcher.utter_message(
@@ -434,6 +433,7 @@ class _ActionPay(Action):
         except BankUnavailable:
             dispatcher.utter_message(response="utter_payment_unknown")
         else:
+            left = pounds(account.available - pence)
             said: dict[str, Any] = {"sum": pounds(pence), "to": to, "reference": reference, "left": left}
             dispatcher.utter_message(response="utter_payment_done", source=account_name(account, lang), **said)
 
@@ -451,7 +451,7 @@ class ActionTransfer(_ActionPay):
     async def pay(self, tracker: Tracker, account: Account, pence: int) -> tuple[str, str]:
         payee, _ = await _parties(tracker)
         receipt = await get_bank().transfer(
-            tracker.get_slot("customer_id"), account.id, payee.id, pence, idempotency_key=tracker.idempotency_key
+            tracker.get_slot("customer_id"), account.id, payee.id, pence, idempotency_key=order_key(tracker)
         )
         return payee_name(payee, language(tracker)), receipt.reference
 
@@ -468,6 +468,6 @@ class ActionPayBill(_ActionPay):
         if biller is None:
             raise UnknownObject("the biller is gone")
         receipt = await get_bank().pay_bill(
-            tracker.get_slot("customer_id"), account.id, biller.id, pence, idempotency_key=tracker.idempotency_key
+            tracker.get_slot("customer_id"), account.id, biller.id, pence, idempotency_key=order_key(tracker)
         )
         return biller.name, receipt.reference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -13,7 +14,7 @@ from .core_banking import get_bank
 
 FLOW_SLOTS = (
     *("account", "merchant", "period", "category", "payee", "biller", "amount", "source_account", "card", "card_offer"),
-    *("charge_amount", "disputed_charge", "dispute_reason", "city", "confirmed", "offer"),
+    *("charge_amount", "disputed_charge", "dispute_reason", "city", "confirmed", "offer", "order"),
 )
 """All that belongs to one request, and is forgotten with it."""
 MOST_LINES = 10
@@ -38,8 +39,7 @@ def pounds(pence: int) -> str:
 
 def button(title: str, **entities: str) -> dict[str, str]:
     """A button that answers with these entities."""
-    inside = ", ".join(f'"{entity}": "{value}"' for entity, value in entities.items())
-    return {"title": title, "payload": f"/inform{{{inside}}}"}
+    return {"title": title, "payload": f"/inform{json.dumps(entities, ensure_ascii=False)}"}
 
 
 def asked(tracker: Tracker, name: str) -> Any:

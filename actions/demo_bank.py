@@ -184,7 +184,9 @@ class DemoBank:
             )
             if good and found is not None:
                 self._db.execute("UPDATE challenges SET used_by = ? WHERE id = ?", (idempotency_key, challenge_id))
-                self._db.execute("UPDATE wrong_codes SET forgiven = 1 WHERE conversation_id = ?", (conversation_id,))
+                # The right code for one's own number forgives nothing that was tried with another's.
+                forgive = "UPDATE wrong_codes SET forgiven = 1 WHERE conversation_id = ? AND number_hash = ?"
+                self._db.execute(forgive, (conversation_id, number_hash))
                 return self._customer(found["customer_id"])
             self._db.execute(
                 "INSERT OR IGNORE INTO wrong_codes VALUES (?, ?, ?, ?, 0)",

@@ -56,7 +56,7 @@ SORRY = {
     "en": "Sorry, I don't know the answer to that. A human agent can help you.",
     "zh": "抱歉，这个问题我无法回答，您可以咨询人工客服。",
 }
-_LONG_NUMBER = re.compile(r"\d(?:[ \-\u00a0]?\d){5,}")
+_LONG_NUMBER = re.compile(r"\d(?:(?:[^\w,，]{0,3}|[,，])\d){5,}")
 _USED = re.compile(r"[\[【]\s*(\d+(?:\s*[,，、;]\s*\d+)*)\s*[\]】]")
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 

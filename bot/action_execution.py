@@ -20,8 +20,8 @@ from bot.tracker import Tracker
 log = logging.getLogger(__name__)
 
 SORRY = {
-    "en": "Sorry, something went wrong on our side. Nothing was changed. Please try again in a moment.",
-    "zh": "抱歉，我们这边出了点问题，没有做任何更改。请稍后再试。",
+    "en": "Sorry, something went wrong on our side. Please try again in a moment.",
+    "zh": "抱歉，我们这边出了点问题，请稍后再试。",
 }
 
 

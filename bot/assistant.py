@@ -5,11 +5,14 @@ accept → lease → load → understand → decide and act until the bot listen
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import time
 from collections.abc import Sequence
 from typing import Any
+
+import orjson
 
 from bot.action_execution import Actions
 from bot.domain import REQUESTED_SLOT, Domain
@@ -99,7 +102,7 @@ class Assistant:
             # By a pause or the limit of actions; rules begin after listening.
             tracker.apply(ActionExecuted(name=LISTEN))
         tracker.apply(uttered)
-        tracker.idempotency_key = f"{message.conversation_id}/{message.message_id}/0"
+        tracker.idempotency_key = _key(message, 0)
         tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
         if _may_answer(tracker):
             await self._act(tracker, message)
@@ -138,7 +141,7 @@ class Assistant:
             prediction = self.decide(tracker)
             who, why = tracker.conversation_id, prediction.policy or "followup"
             log.debug("conversation %s: %s (%s, %.2f)", who, prediction.action, why, prediction.confidence)
-            tracker.idempotency_key = f"{message.conversation_id}/{message.message_id}/{number}"
+            tracker.idempotency_key = _key(message, number)
             if prediction.is_end_to_end:
                 tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
             if not await self._run(prediction, tracker) or not _may_answer(tracker):
@@ -248,6 +251,12 @@ class Assistant:
         tracker = await self.tracker(conversation_id)
         events = await self.store.events(conversation_id) if include_events.upper() != "NONE" else []
         return tracker_state(tracker, events, include_events)
+
+
+def _key(message: UserMessage, number: int) -> str:
+    """The same for every retry of this turn and its action `number`, and for nothing else, whatever the ids are."""
+    parts = orjson.dumps([message.conversation_id, message.message_id, number])
+    return hashlib.sha256(parts).hexdigest()
 
 
 def _clean(text: str) -> str:

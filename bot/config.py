@@ -137,9 +137,16 @@ def load_config(root: Path, problems: Problems) -> Config:
         llm=llm,
         llm_action=llm_action,
         action_endpoint=endpoint,
-        seed=fields.whole("seed", 0),
+        seed=_seed(fields, problems),
         typed_payloads=fields.flag("typed_payloads", False),
     )
+
+
+def _seed(fields: Fields, problems: Problems) -> int:
+    seed = fields.whole("seed", 0)
+    if seed < 0:
+        problems.add(f"'seed' must be at least 0, not {seed}", fields.source("seed"))
+    return max(seed, 0)
 
 
 def _expanded(value: Any, problems: Problems) -> Any:

@@ -279,6 +279,12 @@ async def run_action(action: Any, tracker: Tracker, domain: Domain, *, idempoten
         raise
     except TimeoutError as error:
         raise ActionError(f"action '{name}' {_at(error, type(action))} timed out") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Something inside the action was cancelled, not the turn.
+        raise ActionError(f"action '{name}' failed {_at(error, type(action))}: cancelled") from error
     except (Exception, SystemExit) as error:
         if not ours and isinstance(error, _sdk().interfaces.ActionExecutionRejection):
             raise ActionRejected(error.action_name, error.message) from error
@@ -311,8 +317,11 @@ def read_events(returned: Any, name: str, domain: Domain) -> list[Event]:
     for item in returned:
         try:
             event = item if isinstance(item, Event) else event_from_json(item)
-        except (DataError, ConfigError, TypeError, ValueError) as error:
+        except (DataError, ConfigError) as error:
             raise ActionError(f"action '{name}' returned something that is no event: {error}") from error
+        except (TypeError, ValueError) as error:
+            # Python's own words may quote the value, and that a customer.
+            raise ActionError(f"action '{name}' returned something that is no event: {type(error).__name__}") from error
         if isinstance(event, SlotSet) and event.name not in domain.slots and event.name != REQUESTED_SLOT:
             log.warning("action '%s' set the slot '%s', which the domain does not have: ignored", name, event.name)
         events.append(event)

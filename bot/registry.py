@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
+import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -144,7 +145,8 @@ def _plain_types(cls: type[Any], key: str) -> tuple[type[Any], ...]:
     except (NameError, TypeError):
         # A class of the user's, whose annotations need not be there at run time.
         return ()
-    kinds = typing.get_args(hint) or (hint,)
+    is_choice = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if is_choice else (hint,)
     return kinds if all(kind in _WORDS for kind in kinds) else ()
 
 

@@ -1,18 +1,21 @@
 """Custom actions run in the process: found in a project's folder, ours and rasa-sdk's classes unchanged."""
 
+import asyncio
 import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot import custom_actions
 from bot.action_execution import Actions
-from bot.custom_actions import load_actions, run_action
+from bot.custom_actions import load_actions, read_events, run_action
 from bot.domain import Domain, FormSpec, SlotSpec
 from bot.errors import ActionError, ActionRejected, ConfigError, UnknownName
 from bot.events import ActionExecuted, ActiveLoopChanged, BotUttered, FollowupAction, SlotSet, UserUttered
+from bot.interfaces import Action
 from bot.tracker import Tracker
 
 pytestmark = pytest.mark.anyio
@@ -662,3 +665,23 @@ async def test_a_running_form_asks_its_validation_action(tmp_path: Path) -> None
     events = await Actions(domain, custom).run("transfer_form", tracker)
     slots = {event.name: event.value for event in events if isinstance(event, SlotSet)}
     assert slots == {"payee": "New", "amount": None, "requested_slot": "amount"}
+
+
+def test_what_a_bad_event_quotes_stays_out_of_the_message() -> None:
+    with pytest.raises(ActionError) as raised:
+        read_events([{"event": "slot", "name": "x", "timestamp": "SECRET WORDS"}], "action_a", Domain())
+    assert "SECRET" not in str(raised.value)
+
+
+def test_something_cancelled_inside_an_action_is_a_failed_action() -> None:
+    class Cancelled(Action):
+        def name(self) -> str:
+            return "action_cancelled"
+
+        async def run(self, dispatcher: Any, tracker: Any, domain: Any) -> Any:
+            task = asyncio.ensure_future(asyncio.sleep(99))
+            task.cancel()
+            await task
+
+    with pytest.raises(ActionError, match="cancelled"):
+        asyncio.run(run_action(Cancelled(), Tracker.new("rest:a", Domain()), Domain()))

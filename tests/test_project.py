@@ -790,3 +790,17 @@ def test_a_channel_of_rasas_own_is_named_with_what_to_write_instead(tmp_path: Pa
     [error] = mistakes(tmp_path, files)
     assert error.startswith("credentials.yml:1: the channel 'MyInput' in ")
     assert "def routes(self, assistant):" in error
+
+
+def test_an_action_server_has_headers_and_a_login(tmp_path: Path) -> None:
+    endpoint = {"url": "http://localhost:5055/webhook", "headers": {"X-Key": "abc"}, "basic_auth": {"username": "a"}}
+    files = {"config.yml": OURS, "endpoints.yml": f"action_endpoint: {endpoint}\n"}
+    found = load_project(write(tmp_path, files)).config.action_endpoint
+    assert found is not None
+    assert found.options == endpoint
+
+
+def test_a_seed_below_zero_is_a_mistake(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, {"config.yml": OURS + "seed: -1\n"}) == [
+        "config.yml:4: 'seed' must be at least 0, not -1"
+    ]

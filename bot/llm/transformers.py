@@ -186,7 +186,7 @@ class Transformers:
         torch.set_num_threads(self._threads)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(self._place, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(self._place, local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(self._place, local_files_only=True, use_safetensors=True)
         except Exception as error:  # whatever is wrong with a folder, it is that folder's fault
             raise LLMError(
                 f"the language model '{self._name}' is not on this machine, or is damaged "

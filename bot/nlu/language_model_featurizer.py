@@ -109,7 +109,8 @@ class _HubEncoder:
 
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(model, cache_dir=cache_dir, local_files_only=True)
-            self._model = AutoModel.from_pretrained(model, cache_dir=cache_dir, local_files_only=True).eval()
+            found = AutoModel.from_pretrained(model, cache_dir=cache_dir, local_files_only=True, use_safetensors=True)
+            self._model = found.eval()
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"LanguageModelFeaturizer: the encoder '{model}' is not on this machine. Download it once "

@@ -84,10 +84,14 @@ def _signed(text: str, numeral: Numeral, ends: Collection[int]) -> Numeral:
     return Numeral(start, numeral.end, -numeral.value, numeral.doubtful)
 
 
+MOST_DIGITS = 15
+"""A longer run of Chinese digits is no number that anybody means."""
+
+
 def tidy(value: float) -> Number:
     """A whole number as int, another rounded to where binary fractions stop showing."""
     rounded = round(value, 9)
-    return int(rounded) if rounded == int(rounded) else rounded
+    return int(rounded) if abs(rounded) < 2**53 and rounded == int(rounded) else rounded
 
 
 # ---- English -------------------------------------------------------------------------------------
@@ -192,6 +196,8 @@ def chinese_number(text: str) -> Number | None:
         before = chinese_number(whole)
         return None if before is None else tidy((before + float(f"0.{digits}")) * scale)
     parts = re.findall(r"-?\d[\d,]*(?:\.\d+)?|.", whole)
+    if len(parts) > MOST_DIGITS:
+        return None
     if len(parts) > 1 and all(part in _CHINESE_DIGITS for part in parts):
         return int("".join(str(_CHINESE_DIGITS[part]) for part in parts))
     total = section = number = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from bot.nlu.spacy_nlp import blank_pipeline
 from bot.nlu.tokens import MAX_CHARACTERS, apply_token_pattern, compile_token_pattern, fine_tokens
 
 _tokenizing = threading.Lock()  # the pipelines are shared by all models of the process
+
+_ENDLESS = re.compile(r"\S{60}")
 
 
 class SpacyTokenizer:
@@ -50,6 +53,9 @@ class SpacyTokenizer:
             if text.isascii() or self._segmenter == "char":
                 return fine_tokens(text)
             return chinese_tokens(text, chinese_words())
+        if _ENDLESS.search(text):
+            # spaCy's rules take a second for two thousand characters without a space, and everybody waits.
+            return fine_tokens(text)
         pipeline = blank_pipeline(base)
         # In a memory zone, or spaCy would keep every word that any customer ever wrote.
         with _tokenizing, pipeline.memory_zone():

@@ -69,7 +69,11 @@ class TEDPolicy:
         self._learning_rate = learning_rate
         width = transformer_size if isinstance(transformer_size, int) else transformer_size.get("dialogue", 128)
         self._heads = number_of_attention_heads
+        if number_of_attention_heads < 1:
+            raise ValueError("'number_of_attention_heads' must be at least 1")
         self._width = width - width % number_of_attention_heads
+        if min(self._width, *self._batch_sizes, embedding_dimension, epochs + 1, max_history or 1) < 1:
+            raise ValueError("sizes must be at least 1, and 'epochs' at least 0")
         self._embedding = embedding_dimension
         self._weight_decay = regularization_constant
         self._dropout = drop_rate_dialogue

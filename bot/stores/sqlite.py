@@ -95,6 +95,8 @@ class SQLiteStore:
     def __init__(self, path: str | Path = "frontdesk.db", *, synchronous: str = "FULL", cache_size: int = 256) -> None:
         if synchronous not in ("EXTRA", "FULL", "NORMAL", "OFF"):
             raise UnknownName("value of 'synchronous'", synchronous, ("EXTRA", "FULL", "NORMAL", "OFF"))
+        if cache_size < 0:
+            raise ValueError(f"cache_size must be at least 0, not {cache_size}")
         self._path = Path(path)
         self._cache_size = cache_size
         self._cache: OrderedDict[str, _Recent] = OrderedDict()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from bot.actions import banking
-from bot.actions.banking_confirming import terms
+from bot.actions.banking_confirming import offer, terms
 from bot.actions.banking_identification import IdentifiedForm
 from bot.actions.banking_words import BadAmount, Period, in_the_past, is_greeting, money, read_amount, read_period
 from bot.actions.conversation import (
@@ -667,3 +667,45 @@ def test_every_response_an_action_utters_is_in_the_pack() -> None:
     for path in (folder / "actions").glob("ban*.py"):
         uttered = set(re.findall(r"\"(utter_\w+)\"", path.read_text("utf-8")))
         assert uttered <= known, uttered - known
+
+
+# ---- what is confirmed is done once ----
+
+
+def test_a_yes_that_had_to_be_given_twice_pays_once(bank: DemoBank) -> None:
+    """The first yes paid, and its turn was lost before it was stored: the second is for the same question."""
+    made = confirming()
+    made.slots["order"] = "the question's own key"
+    made.slots["confirmed"] = True
+    for turn in ("m1", "m2"):
+        made.idempotency_key = turn
+        responses, _, _ = run(banking.ActionTransfer(), made)
+        assert responses == ["utter_payment_done"]
+    assert len(bank._db.execute("SELECT * FROM orders").fetchall()) == 1
+
+
+def test_the_same_terms_asked_again_are_the_same_order() -> None:
+    made = tracker(payee="Tom Baker", amount=50, source_account="checking")
+    made.idempotency_key = "first"
+    made.apply_all(offer(made))
+    made.idempotency_key = "second"
+    made.apply_all(offer(made))
+    assert made.slots["order"] == "first"
+    made.apply(SlotSet(name="amount", value=60))
+    made.apply_all(offer(made))
+    assert made.slots["order"] == "second"
+
+
+def test_the_right_code_for_ones_own_number_forgives_nothing_tried_with_anothers(bank: DemoBank) -> None:
+    async def guess() -> None:
+        for round_ in range(2):
+            other = await bank.start_identification("rest:eve", "10002002")
+            for attempt in range(2):
+                key = f"{round_}-{attempt}"
+                with pytest.raises((WrongCode, IdentificationLocked)):
+                    await bank.identify("rest:eve", other.id, "000000", idempotency_key=key)
+            own = await bank.start_identification("rest:eve", "10002001")
+            await bank.identify("rest:eve", own.id, TEST_CODE, idempotency_key=f"own-{round_}")
+
+    with pytest.raises(IdentificationLocked):
+        asyncio.run(guess())

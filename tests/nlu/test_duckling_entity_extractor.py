@@ -273,3 +273,12 @@ def test_a_failing_server_is_replaced_and_then_left_alone(server: tuple[str, typ
 
 def test_an_absent_server_is_replaced() -> None:
     assert [entity.value for entity in _parsed(DucklingEntityExtractor(url="http://127.0.0.1:9", timeout=1))] == [20]
+
+
+@pytest.mark.parametrize("text", ["一" * 30, "九" * 21, "九千亿亿亿亿", "转九亿亿亿亿块"])
+def test_a_number_beyond_all_measure_can_be_stored(text):
+    import orjson
+
+    parse = Parse(text, language="zh")
+    DucklingEntityExtractor(languages=("zh",)).parse([parse])
+    orjson.dumps(parse.to_json())

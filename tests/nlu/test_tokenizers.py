@@ -147,3 +147,12 @@ print("spacy" in sys.modules, loaded, importlib.util.find_spec("torch") is not N
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == "True [] True"
+
+
+def test_a_text_without_spaces_keeps_nobody_waiting_and_its_tokens_their_places() -> None:
+    text = "hello " + "£" * 500 + " bye"
+    [parse] = [Parse(text)]
+    SpacyTokenizer().parse([parse])
+    assert all(text[token.start : token.end] == token.text for token in parse.tokens)
+    assert parse.tokens[0].text == "hello"
+    assert parse.tokens[-1].text == "bye"

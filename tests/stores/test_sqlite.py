@@ -332,3 +332,8 @@ async def test_a_closed_store_says_so(path: Path) -> None:
     await store.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.accept(UserMessage("hi"))
+
+
+def test_a_cache_of_less_than_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cache_size"):
+        SQLiteStore(tmp_path / "x.db", cache_size=-1)
