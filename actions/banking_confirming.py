@@ -63,7 +63,10 @@ class ConfirmedForm(IdentifiedForm):
         if offer != now:
             return {"confirmed": None}
         if value:
-            message = tracker.latest_message
+            message, asked = tracker.latest_message, tracker.latest_bot_message
+            if message is not None and asked is not None and message.timestamp < asked.timestamp:
+                # A yes that was on its way when the question came is no answer to it.
+                return {"confirmed": None}
             if message is not None and message.intent.confidence < SURE:
                 # "Maybe" is near to a yes, and none.
                 dispatcher.utter_message(response="utter_yes_or_no")

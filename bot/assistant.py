@@ -125,6 +125,8 @@ class Assistant:
             input_channel=message.channel,
             message_id=message.message_id,
             metadata=message.metadata,
+            # When it came, which may be before the bot said the last thing that the customer has not seen yet.
+            timestamp=message.timestamp,
         )
 
     async def parse(self, text: str) -> Parse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -709,3 +710,10 @@ def test_the_right_code_for_ones_own_number_forgives_nothing_tried_with_anothers
 
     with pytest.raises(IdentificationLocked):
         asyncio.run(guess())
+
+
+def test_a_yes_that_was_on_its_way_when_the_question_came_is_no_answer_to_it(bank: DemoBank) -> None:
+    made = confirming()
+    made.apply(BotUttered(text="Send £500?", timestamp=time.time() + 60))
+    _, slots, _ = run(banking.TransferForm(), say(made, "yes", "affirm", confirmed=True))
+    assert slots["confirmed"] is None
