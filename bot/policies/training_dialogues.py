@@ -79,13 +79,20 @@ def unroll(stories: Sequence[Story], rules: Sequence[Rule], domain: Domain) -> l
     """
     domain = dataclasses.replace(domain, intents={name: IntentSpec(name) for name in domain.intents})
     dialogues: list[TrainingDialogue | None] = []
-    for name, source, steps, end in _joined(stories):
-        dialogues += [_replay(name, source, choice, domain, end=end) for choice in _choices(steps)]
+    for name, source, steps, end in ways(stories):
+        dialogues.append(_replay(name, source, steps, domain, end=end))
     for rule in rules:
         steps = tuple(step for step in rule.steps if not isinstance(step, CheckpointStep))
         end = LISTEN if rule.wait_for_user_input else SNIPPET
         dialogues += [_replay(rule.name, rule.source, one, domain, rule, end=end) for one in _choices(steps)]
     return [dialogue for dialogue in dialogues if dialogue]
+
+
+def ways(stories: Sequence[Story]) -> Iterator[tuple[str, Source, tuple[Step, ...], str | None]]:
+    """Every way through the stories: (name, source, steps, the action it ends with), without `or`."""
+    for name, source, steps, end in _joined(stories):
+        for choice in _choices(steps):
+            yield name, source, tuple(choice), end
 
 
 def _choices(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -192,19 +199,19 @@ def _replay(
     if rule:
         tracker.slots = dict.fromkeys(tracker.slots)
         for condition in rule.condition:
-            apply(_condition_event(condition, domain, is_rule=True))
+            apply(condition_event(condition, domain, is_rule=True))
         if not rule.conversation_start:
             act(SNIPPET, source)
     for step in steps:
         match step:
             case UserStep():
                 listen(step.source)
-                for event in _user_events(step, domain):
+                for event in user_events(step, domain):
                     apply(event)
             case ActionStep(name=action, text=text):
                 act(action or text or "", step.source, text)
             case SlotStep() | LoopStep():
-                apply(_condition_event(step, domain, is_rule=rule is not None))
+                apply(condition_event(step, domain, is_rule=rule is not None))
             case CheckpointStep(slots=slots):
                 if any(tracker.slots.get(slot.name) != slot.value for slot in slots):
                     return None
@@ -217,7 +224,8 @@ def _replay(
     return TrainingDialogue(name, source, rule is not None, tuple(out), tuple(events))
 
 
-def _user_events(step: UserStep, domain: Domain) -> list[Event]:
+def user_events(step: UserStep, domain: Domain) -> list[Event]:
+    """The message as if it was understood as the step says, and the slots that its entities fill."""
     parse: dict[str, Any] = {"entities": [entity.to_json() for entity in step.entities]}
     if step.intent:
         parse["intent"] = {"name": step.intent.split("/")[0], "confidence": 1.0}
@@ -242,7 +250,8 @@ def _user_events(step: UserStep, domain: Domain) -> list[Event]:
     return events
 
 
-def _condition_event(step: SlotStep | LoopStep, domain: Domain, *, is_rule: bool) -> Event:
+def condition_event(step: SlotStep | LoopStep, domain: Domain, *, is_rule: bool) -> Event:
+    """The change of a slot or loop that the step tells of."""
     empty = NOT_SET if is_rule else None
     if isinstance(step, LoopStep):
         return ActiveLoopChanged(name=step.name if step.name is not None else empty)
