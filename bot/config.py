@@ -16,7 +16,8 @@ from typing import Any
 from bot.domain import NOWHERE
 from bot.errors import ConfigError, Source, UnknownName, suggest
 from bot.messages import EMPTY
-from bot.registry import known_names, load_class, wrong_options
+from bot.rasa_names import IMPORTERS, RECIPE, RECIPES, STAND_INS, outdated
+from bot.registry import known_names, load_class, short_name, without_effect, wrong_options
 from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain, read_yaml, shown
 
 KEYS = (
@@ -25,8 +26,6 @@ KEYS = (
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"(?:^|[_-])(?:key|token|secret|password)$")
-NOT_LEARNED_YET = ("UnexpecTEDIntentPolicy",)
-"""Policies of Rasa that this version does without: what no story or rule covers goes to the fallback."""
 RASA_LATER = ("tracker_store", "lock_store", "event_broker", "nlg", "models")
 """Keys of endpoints.yml that this version does not act on."""
 
@@ -113,8 +112,8 @@ def load_config(root: Path, problems: Problems) -> Config:
     for key in fields.data:
         if key not in KEYS:
             problems.doubt(f"there is no setting called '{key}'.{suggest(key, KEYS)}", fields.source(key))
-    if fields.data.get("importers"):
-        problems.doubt("'importers' are not supported: this folder alone is read", fields.source("importers"))
+    _check_recipe(fields, problems)
+    _check_importers(fields, problems)
     channels = {channel.name: channel for channel in CHANNELS}
     channels.update(_channels(fields.mapping("channels"), problems))
     credentials = root / "credentials.yml"
@@ -187,11 +186,58 @@ def _components(fields: Fields, key: str, kind: str, problems: Problems) -> tupl
         if not name:
             if isinstance(item, YamlMap) and item.get("name") is None:
                 problems.add(f"an entry of '{key}' needs a 'name'", source)
-        elif name.rpartition(".")[2] in NOT_LEARNED_YET:
-            problems.warn(f"{name} is not part of this version: stories and rules decide", source)
         else:
-            found.append(_plugged(kind, name, one, problems, "name"))
+            found += _named(kind, name, one, problems)
     return tuple(found)
+
+
+def _named(kind: str, name: str, one: Fields, problems: Problems) -> list[ComponentConfig]:
+    """The component or policy of that name, or what stands in for it."""
+    short, place = short_name(name), one.source("name")
+    message = outdated(short)
+    if message:
+        problems.add(message, place)
+        return []
+    stand_in = STAND_INS.get(short)
+    if stand_in is None:
+        return [_plugged(kind, name, one, problems, "name")]
+    instead = f"{stand_in.name} stands in for it" if stand_in.name else "it is left out"
+    problems.warn(f"{short}: {stand_in.reason}; {instead}", place)
+    return [_plugged(kind, stand_in.name, one, problems, "name", *stand_in.without)] if stand_in.name else []
+
+
+def options_without_effect(config: Config) -> dict[str, list[str]]:
+    """Options in config.yml that are accepted for Rasa's sake and change nothing here, with whose they are."""
+    found: dict[str, list[str]] = {}
+    for kind, part in (("component", config.pipeline), ("policy", config.policies)):
+        for one in part:
+            for key in without_effect(load_class(kind, one.name), one.options):
+                owners = found.setdefault(key, [])
+                if short_name(one.name) not in owners:
+                    owners.append(short_name(one.name))
+    return found
+
+
+def _check_recipe(fields: Fields, problems: Problems) -> None:
+    recipe, place = fields.text("recipe"), fields.source("recipe")
+    if recipe and recipe in RECIPES:
+        problems.add(f"the recipe '{recipe}' is not supported: {RECIPES[recipe]}", place)
+    elif recipe and recipe != RECIPE:
+        problems.unknown("recipe", recipe, (RECIPE,), place)
+
+
+def _check_importers(fields: Fields, problems: Problems) -> None:
+    """One that reads this folder is welcome; without the data of any other, another bot would be trained."""
+    items = fields.sequence("importers")
+    for item, place in zip(items, items.sources, strict=True):
+        name = item if isinstance(item, str) else Fields(item, place, "an importer", problems).text("name") or ""
+        if "." in name:
+            message = f"the importer '{name}' is not supported: write what it reads into files in domain/ and data/"
+            problems.add(message, place)
+        elif name not in IMPORTERS:
+            problems.unknown("importer", name, tuple(IMPORTERS), place, loose=True)
+        elif IMPORTERS[name]:
+            problems.add(f"the importer '{name}' is not supported: {IMPORTERS[name]}", place)
 
 
 def _plugged(kind: str, name: str, fields: Fields, problems: Problems, *own: str) -> ComponentConfig:

@@ -47,14 +47,19 @@ NETWORK_OPTIONS = frozenset(
         *("use_sparse_input_dropout", "use_value_relative_attention"),
     )
 )
-"""Options that shape or train Rasa's networks. Classes under the names of those networks say
-`passes_over = NETWORK_OPTIONS`: what is none of their keywords is accepted, and changes nothing."""
+"""Options that shape or train Rasa's networks. What a class says that it `passes_over`, and is none of its
+keywords, is accepted and changes nothing; `frontdesk validate` says so."""
 
 
 def module_name(name: str) -> str:
     """`DIETClassifier` → `diet_classifier`, `LanguageModelFeaturizer` → `language_model_featurizer`."""
     words = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words).lower()
+
+
+def short_name(name: str) -> str:
+    """`DIETClassifier` of `rasa.nlu.classifiers.diet_classifier.DIETClassifier`; a class of the user's is itself."""
+    return name.rpartition(".")[2] if name.startswith("rasa.") else name
 
 
 def known_names(kind: str) -> list[str]:
@@ -65,6 +70,7 @@ def known_names(kind: str) -> list[str]:
 
 def load_class(kind: str, name: str, source: Source | None = None) -> type[Any]:
     """The class that a name stands for; `UnknownName` lists the folder and suggests the nearest."""
+    name = short_name(name)
     if ":" in name or "." in name:
         return _own_class(kind, name, source)
     wanted = module_name(name)
@@ -138,6 +144,11 @@ def _passed_over(cls: type[Any]) -> Collection[str]:
     return found
 
 
+def without_effect(cls: type[Any], options: Collection[str]) -> list[str]:
+    """Those of the options that are accepted, and change nothing here."""
+    return [key for key in options if key in _passed_over(cls) and key not in _keywords(cls)]
+
+
 def _plain_types(cls: type[Any], key: str) -> tuple[type[Any], ...]:
     """bool, int, float, str or None, where the constructor says that the option is one of these; else nothing."""
     try:
@@ -159,8 +170,6 @@ def _is_one_of(value: Any, types: tuple[type[Any], ...]) -> bool:
 def _own_class(kind: str, name: str, source: Source | None) -> type[Any]:
     module, _, attribute = name.partition(":") if ":" in name else name.rpartition(".")
     short = attribute or name
-    if module.startswith("rasa.") and module_name(short) in known_names(kind):
-        return load_class(kind, short, source)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:
@@ -219,8 +228,15 @@ def _written_for_rasa(kind: str, module: str, name: str) -> str:
 
 
 def _class_names(kind: str) -> list[str]:
-    """Names as a configuration writes them, without importing every file: `RegexEntityExtractor`."""
-    return ["".join(part.capitalize() for part in module.split("_")) for module in known_names(kind)]
+    """The classes that are named after their file, without importing every file: `RegexEntityExtractor`."""
+    folders = [Path(folder) for folder in importlib.import_module(FOLDERS[kind]).__path__]
+    files = [file for name in known_names(kind) for folder in folders if (file := folder / f"{name}.py").is_file()]
+    return [
+        name
+        for file in files
+        for name in re.findall(r"^class (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if module_name(name) == file.stem
+    ]
 
 
 def _public_classes(module: Any) -> list[type[Any]]:

@@ -24,7 +24,7 @@ from bot.training_data import (
     Story,
     UserStep,
 )
-from bot.yaml_file import Problems
+from bot.yaml_file import Problems, shown
 
 if TYPE_CHECKING:
     from bot.project import Project
@@ -152,9 +152,17 @@ def _contradictions(project: Project) -> list[Finding]:
 
 
 def _components(project: Project) -> list[Finding]:
+    """Components that cannot be made, and in one line all options that are accepted and change nothing."""
+    from bot.config import options_without_effect
     from bot.training import untrained_pipeline
 
-    return _found(lambda: untrained_pipeline(project))
+    findings = _found(lambda: untrained_pipeline(project))
+    idle = options_without_effect(project.config)
+    if idle:
+        listed = ", ".join(f"{key} ({', '.join(owners)})" for key, owners in idle.items())
+        message = f"options of Rasa's that are accepted, and change nothing here: {listed}"
+        findings.append(Finding("warning", message, Source(shown(project.root / "config.yml"))))
+    return findings
 
 
 def _actions(project: Project) -> list[Finding]:

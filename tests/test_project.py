@@ -690,7 +690,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
         ("data/a.yml", "nlu: [{intent: greet, examples: 5}]", "'examples' of this block of 'nlu' must be lines that"),
         ("data/a.yml", "- a list", "the file 'a.yml' must have keys and values, not a list"),
         ("domain.yml", "forms: [trip]", "'forms' of the domain must be keys and values, not a list"),
-        ("config.yml", OURS + "importers: [x]", "'importers' are not supported: this folder alone is read"),
+        ("config.yml", OURS + "importers: [x]", "there is no importer called 'x'. Known: "),
         ("config.yml", "domains: banking", "'domains' of config.yml must be a list, not the text 'banking'"),
         ("config.yml", OURS + "llm: {model: m, provider: opnai}", "there is no LLM provider called 'opnai'. Did you"),
         ("config.yml", OURS + "typed_payloads: maybe", "'typed_payloads' of config.yml must be true or false, not"),
@@ -751,15 +751,11 @@ def test_what_rasa_only_warns_about_is_a_warning_in_a_folder_of_rasas(tmp_path: 
 
 
 def test_an_option_that_rasa_passes_over_is_left_out_with_a_warning(tmp_path: Path) -> None:
-    config = (
-        "pipeline: [{name: KeywordIntentClassifier, case_sensitive: false, oops: 1}]\n"
-        "policies: [{name: UnexpecTEDIntentPolicy}]"
-    )
+    config = "pipeline: [{name: KeywordIntentClassifier, case_sensitive: false, oops: 1}]\n"
     project = read(tmp_path, "intents: [greet]", config=config)
     assert project.config.pipeline[0].options == {"case_sensitive": False}
     assert warnings(project) == [
         "config.yml:1: there is no option of KeywordIntentClassifier called 'oops'. Known: case_sensitive.",
-        "config.yml:2: UnexpecTEDIntentPolicy is not part of this version: stories and rules decide",
     ]
 
 

@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ class CountVectorsFeaturizer:
     when that is among the training words; `OOV_words` are turned into it in training.
     """
 
+    passes_over = ("use_lemma", "use_shared_vocab", "additional_vocabulary_size")
+
     def __init__(
         self,
         *,
@@ -47,9 +49,6 @@ class CountVectorsFeaturizer:
         max_features: int | None = None,
         OOV_token: str | None = None,
         OOV_words: Sequence[str] | str = (),
-        use_lemma: bool = True,
-        use_shared_vocab: bool = False,
-        additional_vocabulary_size: Mapping[str, int] | None = None,
         alias: str | None = None,
     ) -> None:
         if analyzer not in ("word", "char", "char_wb"):

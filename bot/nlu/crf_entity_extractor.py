@@ -62,6 +62,8 @@ class CRFEntityExtractor:
     entity has a comma inside. An entity's confidence is that of its least certain token.
     """
 
+    passes_over = ("featurizers",)
+
     needed_in_training = False
     extractor = "CRFEntityExtractor"  # the name on the entities; DIETClassifier puts its own
 
@@ -74,7 +76,6 @@ class CRFEntityExtractor:
         max_iterations: int = 100,
         L1_c: float = 0.1,
         L2_c: float = 0.1,
-        featurizers: Sequence[str] = (),
     ) -> None:
         self._bilou = BILOU_flag
         self._split = split_entities_by_comma

@@ -13,7 +13,7 @@ from typing import Any
 from bot.errors import ConfigError
 from bot.messages import Parse, Token
 from bot.nlu.languages import detect_language
-from bot.nlu.tokens import MAX_CHARACTERS, apply_token_pattern, compile_token_pattern
+from bot.nlu.tokens import INTENT_OPTIONS, MAX_CHARACTERS, apply_token_pattern, compile_token_pattern
 from bot.training_data import TrainingData
 
 
@@ -45,17 +45,16 @@ def chinese_tokens(text: str, words: Any) -> list[Token]:
 class JiebaTokenizer:
     """Words of Chinese text. `dictionary_path` is a folder of jieba dictionaries (`word [count [tag]]` lines).
 
-    The dictionaries travel with the model. The other options are Rasa's, see WhitespaceTokenizer.
+    The dictionaries travel with the model.
     """
+
+    passes_over = INTENT_OPTIONS
 
     def __init__(
         self,
         *,
         dictionary_path: str | None = None,
-        intent_tokenization_flag: bool = False,
-        intent_split_symbol: str = "_",
         token_pattern: str | None = None,
-        prefix_separator_symbol: str | None = None,
         languages: Sequence[str] = ("zh",),
         root: Path | None = None,
     ) -> None:

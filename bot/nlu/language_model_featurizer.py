@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +11,24 @@ from typing import Protocol
 
 import numpy as np
 
-from bot.errors import ConfigError
+from bot.errors import ConfigError, UnknownName
 from bot.messages import Parse
 from bot.nlu import gloss as chinese
 from bot.nlu import minilm
 from bot.nlu.features import Floats
 
+log = logging.getLogger(__name__)
+
+RASA_WEIGHTS = {
+    "bert": "rasa/LaBSE",
+    "gpt": "openai-gpt",
+    "gpt2": "gpt2",
+    "xlnet": "xlnet-base-cased",
+    "distilbert": "distilbert-base-uncased",
+    "roberta": "roberta-base",
+    "camembert": "camembert-base",
+}
+"""What Rasa loads for a `model_name` without `model_weights`."""
 MOST_KEPT = 64
 """Texts whose vectors are at hand: an open question is first understood, then looked up in the documents."""
 
@@ -31,7 +45,8 @@ class LanguageModelFeaturizer:
     folder of any other encoder, which `transformers` loads: from this machine alone (`cache_dir`, or the
     usual cache), never from a network. The built-in model knows no Chinese and reads an English gloss
     instead; `gloss` says otherwise where another model wants it, or this one should not have it.
-    `model_name` and `model_weights` are Rasa's words: the weights, where given, are what `model` is.
+    `model_name` and `model_weights` are Rasa's words: where those weights are not on this machine, the
+    built-in model stands in for them, and the log says so.
     """
 
     def __init__(
@@ -46,16 +61,15 @@ class LanguageModelFeaturizer:
         languages: Sequence[str] = ("en",),
         root: Path | None = None,
     ) -> None:
-        model = model_weights or model
+        if model_name and model_name not in RASA_WEIGHTS:
+            raise UnknownName("model_name of LanguageModelFeaturizer", model_name, RASA_WEIGHTS)
+        model = model_weights or RASA_WEIGHTS.get(model_name or "", model)
+        self._may_stand_in = bool(model_weights or model_name)
+        self._stands_in = False
         self.name = alias or "LanguageModelFeaturizer"
         self._is_built_in = model.rpartition("/")[2] == minilm.NAME
-        self._gloss = self._is_built_in if gloss is None else gloss
+        self._gloss = gloss
         self._languages = tuple(languages)
-        if model_name and not model_weights:
-            raise ConfigError(
-                f"LanguageModelFeaturizer: model_name '{model_name}' alone names no weights; give 'model' (or "
-                f"'model_weights') the name or folder of an encoder, or leave both out for {minilm.NAME}"
-            )
         folder = (root or Path()) / model
         self._model = str(folder) if folder.is_dir() else model
         self._cache_dir = cache_dir
@@ -79,23 +93,41 @@ class LanguageModelFeaturizer:
             parse.features[self.name] = rows[text]
 
     def save(self, folder: Path) -> None:
-        """The encoder is part of the installation, not of the trained model."""
+        """The encoder is part of the installation, not of the trained model; that one stood in for it is kept."""
+        (folder / "encoder.json").write_text(json.dumps({"stands_in": self._stands_in}), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
+        # The classifiers know the vectors of the encoder they were trained with, and of no other.
+        if json.loads((folder / "encoder.json").read_text(encoding="utf-8"))["stands_in"]:
+            self._stand_in()
+        self._may_stand_in = False
         self._load_encoder()
 
     def warm_up(self) -> None:
         """A second's work that the first Chinese customer would otherwise wait for."""
-        if self._gloss and any(language.startswith("zh") for language in self._languages):
+        if self._glosses() and any(language.startswith("zh") for language in self._languages):
             chinese.warm()
 
     def _wants_gloss(self, text: str) -> bool:
-        return self._gloss and chinese.has_chinese(text)
+        return self._glosses() and chinese.has_chinese(text)
+
+    def _glosses(self) -> bool:
+        return self._is_built_in if self._gloss is None else self._gloss
 
     def _load_encoder(self) -> Encoder:
         if self._encoder is None:
-            self._encoder = minilm.MiniLM() if self._is_built_in else _HubEncoder(self._model, self._cache_dir)
+            try:
+                self._encoder = minilm.MiniLM() if self._is_built_in else _HubEncoder(self._model, self._cache_dir)
+            except ConfigError as error:
+                if not self._may_stand_in:
+                    raise
+                log.warning("%s. Until then, %s stands in for it", error.message, minilm.NAME)
+                self._stand_in()
+                self._encoder = minilm.MiniLM()
         return self._encoder
+
+    def _stand_in(self) -> None:
+        self._stands_in = self._is_built_in = True
 
 
 class _HubEncoder:
@@ -114,7 +146,7 @@ class _HubEncoder:
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"LanguageModelFeaturizer: the encoder '{model}' is not on this machine. Download it once "
-                f"(hf download {model}), name its folder, or leave 'model' out for {minilm.NAME}"
+                f"(hf download {model}), name its folder, or leave it out for {minilm.NAME}"
             ) from error
         self._torch = torch
 

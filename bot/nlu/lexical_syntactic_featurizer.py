@@ -20,7 +20,9 @@ class LexicalSyntacticFeaturizer:
     features of its own: it adds them to those it always has.
     """
 
-    def __init__(self, *, features: Sequence[Sequence[str]] | None = None, alias: str | None = None) -> None:
+    passes_over = ("alias",)
+
+    def __init__(self, *, features: Sequence[Sequence[str]] | None = None) -> None:
         self._features = tuple(tuple(names) for names in features or ())
         check_features("LexicalSyntacticFeaturizer", self._features, KNOWN_FEATURES)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bot.messages import Parse
@@ -13,10 +13,11 @@ from bot.training_data import TrainingData
 class LogisticRegressionClassifier:
     """Learns over all features of the pipeline, or those of the `featurizers` named.
 
-    `ranking_length` intents are reported (0: all). `max_iter`, `solver`, `tol` and `class_weight` are
-    accepted as in Rasa; the training here (`bot/nlu/linear_model.py`) chooses for itself.
+    `ranking_length` intents are reported (0: all). The training (`bot/nlu/linear_model.py`) chooses for itself
+    what Rasa's other options say.
     """
 
+    passes_over: Collection[str] = ("max_iter", "solver", "tol", "class_weight")
     needed_in_training = False
 
     def __init__(
@@ -25,10 +26,6 @@ class LogisticRegressionClassifier:
         ranking_length: int = 10,
         featurizers: Sequence[str] = (),
         random_state: int | None = None,
-        max_iter: int | None = None,
-        solver: str | None = None,
-        tol: float | None = None,
-        class_weight: str | None = None,
         seed: int = 0,
     ) -> None:
         self._ranking_length = ranking_length or None

@@ -16,9 +16,10 @@ from bot.training_data import TrainingData
 class RegexFeaturizer:
     """`features["RegexFeaturizer"]`: one float32 per pattern name (sorted), 1 where it matches, else 0.
 
-    A project without patterns gets no feature. `alias` is another name for it. `number_additional_patterns`
-    is Rasa's, for its incremental training; nothing is reserved here.
+    A project without patterns gets no feature. `alias` is another name for it.
     """
+
+    passes_over = ("number_additional_patterns",)
 
     def __init__(
         self,
@@ -27,7 +28,6 @@ class RegexFeaturizer:
         use_lookup_tables: bool = True,
         use_regexes: bool = True,
         use_word_boundaries: bool = True,
-        number_additional_patterns: int | None = None,
         alias: str | None = None,
     ) -> None:
         self._case_sensitive = case_sensitive

@@ -20,7 +20,7 @@ class ResponseSelector:
     nothing.
     """
 
-    passes_over = NETWORK_OPTIONS
+    passes_over = NETWORK_OPTIONS | {"intent_classification"}
     needed_in_training = False
 
     def __init__(

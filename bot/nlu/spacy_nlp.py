@@ -72,10 +72,12 @@ def trained_pipeline(model: str) -> Any:
 class SpacyNLP:
     """Names the spaCy model whose entities SpacyEntityExtractor reads; runs it once per text.
 
-    Without `model`, nothing is loaded: SpacyTokenizer needs no trained model.
+    Without `model`, nothing is loaded: SpacyTokenizer needs no trained model. Texts are read as they are written.
     """
 
-    def __init__(self, *, model: str | None = None, case_sensitive: bool = False) -> None:
+    passes_over = ("case_sensitive",)
+
+    def __init__(self, *, model: str | None = None) -> None:
         self._pipeline = trained_pipeline(model) if model else None
 
     def parse(self, parses: Sequence[Parse]) -> None:

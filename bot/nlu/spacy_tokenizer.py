@@ -11,7 +11,7 @@ from bot.messages import Parse, Token
 from bot.nlu.jieba_tokenizer import chinese_tokens, chinese_words
 from bot.nlu.languages import detect_language
 from bot.nlu.spacy_nlp import blank_pipeline
-from bot.nlu.tokens import MAX_CHARACTERS, apply_token_pattern, compile_token_pattern, fine_tokens
+from bot.nlu.tokens import INTENT_OPTIONS, MAX_CHARACTERS, apply_token_pattern, compile_token_pattern, fine_tokens
 
 _tokenizing = threading.Lock()  # the pipelines are shared by all models of the process
 
@@ -24,13 +24,12 @@ class SpacyTokenizer:
     What one language needs is loaded at its first text.
     """
 
+    passes_over = INTENT_OPTIONS
+
     def __init__(
         self,
         *,
-        intent_tokenization_flag: bool = False,
-        intent_split_symbol: str = "_",
         token_pattern: str | None = None,
-        prefix_separator_symbol: str | None = None,
         segmenter: str = "jieba",
         languages: Sequence[str] = ("en",),
     ) -> None:

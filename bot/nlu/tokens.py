@@ -11,6 +11,9 @@ from bot.messages import Token
 MAX_CHARACTERS = 5_000
 """Tokenizers and extractors read this much of a text, so that no customer can keep a worker busy."""
 
+INTENT_OPTIONS = ("intent_tokenization_flag", "intent_split_symbol", "prefix_separator_symbol")
+"""Options of Rasa's tokenizers that cut up an intent's name, which is whole here."""
+
 # Languages written without spaces are cut at every character.
 _UNSPACED = r"\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\U00020000-\U000323af\u3041-\u30ff\u0e00-\u0e7f"
 # A letter run takes its combining marks along (\w leaves out the vowel signs of Hindi, say).

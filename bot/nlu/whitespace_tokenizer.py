@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bot.messages import Parse, Token
 from bot.nlu.languages import detect_language
-from bot.nlu.tokens import MAX_CHARACTERS, apply_token_pattern, compile_token_pattern, split_unspaced
+from bot.nlu.tokens import INTENT_OPTIONS, MAX_CHARACTERS, apply_token_pattern, compile_token_pattern, split_unspaced
 
 _CHUNK = re.compile(r"\S+")
 # Rasa's three rules, for one chunk between spaces: punctuation at its end; punctuation at its start
@@ -23,20 +23,14 @@ _EMOJI = re.compile(
 
 
 class WhitespaceTokenizer:
-    """Splits at spaces; Chinese, Japanese and Thai at every character.
+    """Splits at spaces; Chinese, Japanese and Thai at every character."""
 
-    `intent_tokenization_flag`, `intent_split_symbol` and `prefix_separator_symbol` are read for Rasa's
-    sake: our classifiers take an intent's name as it is.
-    """
+    passes_over = (*INTENT_OPTIONS, "case_sensitive")
 
     def __init__(
         self,
         *,
-        intent_tokenization_flag: bool = False,
-        intent_split_symbol: str = "_",
         token_pattern: str | None = None,
-        prefix_separator_symbol: str | None = None,
-        case_sensitive: bool = True,
         languages: Sequence[str] = ("en",),
     ) -> None:
         self._token_pattern = compile_token_pattern(token_pattern)
