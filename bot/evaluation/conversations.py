@@ -42,7 +42,7 @@ class Conversation:
 async def test_conversation(conversation: Conversation, number: int, assistant: Assistant) -> str | None:
     """What went otherwise, with its place; None when all went as it should."""
     if conversation.setup:
-        await _set_up(conversation.setup)
+        await set_up(conversation.setup)
     sender = f"conversation-{number}"
     turn = _Turn()
     for check in conversation.checks:
@@ -107,7 +107,7 @@ async def _wrong_slots(expected: Mapping[str, Any], sender: str, assistant: Assi
     return "; ".join(wrong) or None
 
 
-async def _set_up(name: str) -> None:
+async def set_up(name: str) -> None:
     """Call `module:function`, sync or async."""
     module, _, attribute = name.partition(":")
     try:
