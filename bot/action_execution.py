@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 from collections.abc import Mapping
@@ -48,11 +49,17 @@ class Actions:
         self._custom = dict(custom or {})
         self._remote = remote
         self._draw = random.Random(seed)
-        self._known = {*domain.responses, *domain.forms, *domain.actions, *default_actions.ALL}
+        self._known = {*domain.responses, *domain.forms, *domain.actions, *domain.action_texts, *default_actions.ALL}
 
     def has(self, name: str) -> bool:
         """Whether the domain, or the framework, knows an action of this name."""
         return name in self._known
+
+    def with_custom(self, custom: Mapping[str, Any]) -> Actions:
+        """The same, with these custom actions in place of those of their names."""
+        other = copy.copy(self)
+        other._custom = {**self._custom, **custom}
+        return other
 
     async def run(self, name: str, tracker: Tracker) -> list[Event]:
         """The events of the action; bot messages are events, too. `tracker` is not changed.
@@ -65,6 +72,8 @@ class Actions:
             return await default_actions.ALL[name](tracker, self)
         if name in self.domain.forms:
             return await run_form(self.domain.forms[name], tracker, self)
+        if name in self.domain.action_texts:
+            return [BotUttered.of(BotMessage(text=name))]
         if name.startswith("utter_"):
             return [*self.utter(name, tracker)]
         raise ActionError(f"there is no action called '{name}'.{suggest(name, self._known)}")

@@ -5,18 +5,21 @@ accept → lease → load → understand → decide and act until the bot listen
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 
 from bot.action_execution import Actions
 from bot.domain import REQUESTED_SLOT, Domain
-from bot.errors import ActionError, ActionRejected
+from bot.errors import ActionError, ActionRejected, ModelError
 from bot.events import (
     ActionExecuted,
     ActionExecutionRejected,
@@ -27,7 +30,7 @@ from bot.events import (
     UserUtteranceReverted,
     UserUttered,
 )
-from bot.interfaces import Policy, Prediction, Store, Turn
+from bot.interfaces import Lease, Policy, Prediction, Store, Turn
 from bot.messages import BotMessage, Intent, Parse, UserMessage
 from bot.nlu.languages import is_a_few_words, is_said_in_any_language
 from bot.payloads import read_payload
@@ -66,6 +69,7 @@ class Assistant:
         self.actions = actions
         self.store = store
         self.languages = tuple(languages)
+        self.has_model = True
         self._typed_payloads = typed_payloads
 
     async def start(self) -> None:
@@ -75,6 +79,10 @@ class Assistant:
     async def close(self) -> None:
         self.understanding.close()
         await self.store.close()
+
+    def take_over(self, other: Assistant) -> None:
+        """Be the other from the next turn on, with this one's store. Turns in hand finish as they began."""
+        vars(self).update({**vars(other), "store": self.store})
 
     # ---- a turn ----
 
@@ -86,17 +94,35 @@ class Assistant:
                 replies = await self.store.replies(message.conversation_id, message.message_id)
                 if replies is not None:
                     return replies
-            tracker = await self.store.load(message.conversation_id, self.domain)
-            before = tracker.event_count
-            await self._take_turn(tracker, message)
-            events = tuple(tracker.events[len(tracker.events) - (tracker.event_count - before) :])
-            await self.store.commit(lease, Turn(message.conversation_id, events, message.message_id), tracker)
-        return [event.message for event in events if isinstance(event, BotUttered)]
+            async with self._turn(lease, message.message_id) as (assistant, tracker):
+                before = tracker.event_count
+                await assistant.start_session_if_due(tracker)
+                await assistant.answer(tracker, await assistant.hear(message, tracker), message)
+        return [event.message for event in tracker.events_since(before) if isinstance(event, BotUttered)]
 
-    async def _take_turn(self, tracker: Tracker, message: UserMessage) -> None:
-        if self._session_is_over(tracker):
-            await self._start_session(tracker)
-        uttered = await self.hear(message, tracker)
+    @asynccontextmanager
+    async def turn(self, conversation_id: str) -> AsyncIterator[tuple[Assistant, Tracker]]:
+        """For whoever changes a conversation without a message: what the tracker takes in is committed in the end.
+
+        The assistant that comes with it is this one as it is now, whatever takes over meanwhile.
+        """
+        async with self.store.lease(conversation_id) as lease, self._turn(lease) as turn:
+            yield turn
+
+    @asynccontextmanager
+    async def _turn(self, lease: Lease, message_id: str | None = None) -> AsyncIterator[tuple[Assistant, Tracker]]:
+        if not self.has_model:
+            raise ModelError("there is no model loaded: load one, then send the same again")
+        assistant = copy.copy(self)
+        tracker = await self.store.load(lease.conversation_id, assistant.domain)
+        before = tracker.event_count
+        yield assistant, tracker
+        events = tuple(tracker.events_since(before))
+        if events or message_id:
+            await self.store.commit(lease, Turn(lease.conversation_id, events, message_id), tracker)
+
+    async def answer(self, tracker: Tracker, uttered: UserUttered, message: UserMessage) -> None:
+        """What follows from what was heard: slots are filled, and actions run until the bot listens."""
         was_cut_short = tracker.latest_action_name not in (None, LISTEN)
         if was_cut_short and (not tracker.paused or uttered.intent_name == "restart"):
             # By a pause or the limit of actions; rules begin after listening.
@@ -175,7 +201,7 @@ class Assistant:
                 break
         if tracker.latest_action_name == LISTEN:
             events += (DefinePrevUserUtteredFeaturization(use_text_for_featurization=best.is_end_to_end),)
-        return Prediction(best.action, best.confidence, best.policy, events, best.is_end_to_end, best.hide_rule_turn)
+        return dataclasses.replace(best, events=events, needs_no_message=False)
 
     async def _run(self, prediction: Prediction, tracker: Tracker) -> bool:
         """Run the action and take its events in; False when the bot now listens."""
@@ -200,19 +226,26 @@ class Assistant:
             tracker.apply_all(prediction.events)
             tracker.apply(
                 ActionExecuted(
-                    name=name,
+                    name=None if name in self.domain.action_texts else name,
+                    action_text=name if name in self.domain.action_texts else None,
                     policy=prediction.policy or None,
                     confidence=prediction.confidence,
                     hide_rule_turn=prediction.hide_rule_turn,
+                    metadata=prediction.metadata,
                 )
             )
-        await self._take_in(tracker, events)
+        await self.take_in(tracker, events)
         if any(isinstance(event, UserUttered) for event in events):
             tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
         return name not in (LISTEN, "action_session_start")
 
-    async def _take_in(self, tracker: Tracker, events: Sequence[Event]) -> None:
-        """Apply an action's events. To take back more than the latest message, the session must be at hand."""
+    async def execute(self, prediction: Prediction, tracker: Tracker, message: UserMessage) -> None:
+        """Run one action because somebody asks for it, and none that would follow."""
+        tracker.idempotency_key = _key(message, 1)
+        await self._run(prediction, tracker)
+
+    async def take_in(self, tracker: Tracker, events: Sequence[Event]) -> None:
+        """Apply events that come from outside the turn. To take back more than the latest message, the session must be at hand."""
         messages = sum(isinstance(event, UserUtteranceReverted) for event in events)
         takes_back = messages > bool(tracker.before_message) or any(
             isinstance(event, ActionReverted) for event in events
@@ -224,6 +257,11 @@ class Assistant:
         tracker.apply_all(events)
 
     # ---- sessions ----
+
+    async def start_session_if_due(self, tracker: Tracker) -> None:
+        """Begin the first session of a conversation, or the next after a long silence."""
+        if self._session_is_over(tracker):
+            await self._start_session(tracker)
 
     def _session_is_over(self, tracker: Tracker) -> bool:
         if tracker.event_count == 0:

@@ -150,6 +150,8 @@ class Domain:
     responses: Mapping[str, tuple[Response, ...]] = field(default_factory=dict)
     forms: Mapping[str, FormSpec] = field(default_factory=dict)
     actions: tuple[str, ...] = ()
+    action_texts: tuple[str, ...] = ()
+    """What the bot says in end-to-end stories (`- bot: …`), each an action of its own."""
     session: SessionConfig = SessionConfig()
     store_entities_as_slots: bool = True
     action_sources: Mapping[str, Source] = EMPTY

@@ -29,7 +29,9 @@ from bot.messages import EMPTY, BotMessage
 from bot.slots import SLOT_TYPES
 from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain
 
-DOMAIN_KEYS = ("intents", "entities", "slots", "responses", "forms", "actions", "session_config", "config")
+DOMAIN_KEYS = (
+    *("intents", "entities", "slots", "responses", "forms", "actions", "session_config", "config", "e2e_actions"),
+)
 _MAPPINGS: dict[str, tuple[str, ...]] = {
     "from_entity": ("entity", "role", "group", "intent", "not_intent"),
     "from_intent": ("value", "intent", "not_intent"),
@@ -55,6 +57,7 @@ class DomainReader:
     actions: dict[str, Source] = dataclasses.field(default_factory=dict)
     session: SessionConfig = dataclasses.field(default_factory=SessionConfig)
     store_entities_as_slots: bool = True
+    action_texts: dict[str, None] = dataclasses.field(default_factory=dict)
     raw: dict[str, Any] = dataclasses.field(default_factory=dict)
     _layer: dict[tuple[str, str], Source] = dataclasses.field(default_factory=dict)
 
@@ -71,6 +74,7 @@ class DomainReader:
         self._named(fields, "responses", "response", self._response, self.responses)
         self._named(fields, "forms", "form", self._form, self.forms)
         self._actions(fields)
+        self.action_texts |= dict.fromkeys(fields.texts("e2e_actions"))
         if "session_config" in file:
             self._session(fields)
         known = ("store_entities_as_slots",)
@@ -89,6 +93,7 @@ class DomainReader:
             responses=self.responses,
             forms=self.forms,
             actions=tuple(self.actions),
+            action_texts=tuple(self.action_texts),
             session=self.session,
             store_entities_as_slots=self.store_entities_as_slots,
             action_sources=self.actions,
@@ -111,7 +116,7 @@ class DomainReader:
             "responses": given.get("responses", {}),
             "actions": list(self.actions),
             "forms": given.get("forms", {}),
-            "e2e_actions": [],
+            "e2e_actions": list(self.action_texts),
         }
 
     def _keep_raw(self, section: str, name: str, value: Any) -> None:

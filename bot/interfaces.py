@@ -7,7 +7,7 @@
 | action        | actions/refund.py             | `name()`, `run(dispatcher, tracker, domain)`              |
 | channel       | channels/whatsapp.py          | `routes(assistant)`, `send(sender_id, messages)`          |
 | LLM provider  | bot/llm/mistral.py            | `complete(messages, deadline)`                            |
-| store         | bot/stores/postgres.py        | the six calls of `Store`                                  |
+| store         | bot/stores/postgres.py        | the calls of `Store`                                  |
 
 A name in config.yml is a file in one of these folders (`telegram` is channels/telegram.py,
 `DIETClassifier` is bot/nlu/diet_classifier.py), or `"package.module:Class"` of the user's own.
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from bot.domain import Domain
 from bot.events import Event, SlotSet
-from bot.messages import BotMessage, Parse, UserMessage
+from bot.messages import EMPTY, BotMessage, Parse, UserMessage
 from bot.tracker import Tracker
 from bot.training_data import Rule, Story, TrainingData
 
@@ -75,6 +75,8 @@ class Prediction:
     hide_rule_turn: bool = False
     needs_no_message: bool = False
     """A running form goes on: that overrules whatever a policy makes of the message."""
+    metadata: Mapping[str, Any] = EMPTY
+    """Why, for whoever reads the events: it stands in the action's event."""
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
@@ -280,7 +282,8 @@ class Store(Protocol):
     `commit` stores turn, snapshot (the tracker after the turn) and the consumed message id in one step;
     the message need not have been accepted. It raises `LeaseLost`, and stores nothing, when another
     holder has the lease, the conversation has moved on, or the message was answered before; a value that
-    is no JSON is a `StoreError` that names the event. `replies` answers a message that comes again
+    is no JSON is a `StoreError` that names the event. `replace` stores a turn and its snapshot in place of
+    all that there was, under the same conditions; messages that were answered stay answered. `replies` answers a message that comes again
     (None: not consumed yet). `events` reads the history, oldest first. `delete` erases all of it, and a
     turn under way can no longer be committed.
     """
@@ -294,6 +297,8 @@ class Store(Protocol):
     async def load(self, conversation_id: str, domain: Domain) -> Tracker: ...
 
     async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> None: ...
+
+    async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None: ...
 
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None: ...
 

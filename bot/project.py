@@ -21,13 +21,15 @@ from bot.domain import Domain
 from bot.domain_file import DOMAIN_KEYS, DomainReader, check_domain
 from bot.errors import ConfigError, DataError, Source, UnknownName
 from bot.nlu_file import NluReader
+from bot.nlu_json import NluJsonReader
 from bot.story_file import read_rules, read_stories
-from bot.training_data import Rule, Story, TrainingData
+from bot.training_data import ActionStep, Rule, Story, TrainingData
 from bot.validation import check_dialogues, check_examples
 from bot.yaml_file import Fields, Problems, YamlMap, read_yaml, shown
 
 _D = TypeVar("_D", Story, Rule)
 DATA_KEYS = ("nlu", "stories", "rules")
+DATA_SUFFIXES = (".yml", ".yaml", ".json")
 READABLE = ("3",)
 """Versions of the file format, by their first digit."""
 
@@ -69,7 +71,7 @@ def load_project(root: Path) -> Project:
     config = load_config(root, problems)
     layers = [_pack(root, name, source, problems) for name, source in config.packs or ()]
     sources = [layer for layer in layers if layer]
-    reader = _Reader(problems)
+    reader = _Reader(problems, root, config.languages[0])
     for folder in sources:
         reader.layer(_yaml_files(folder, below=False))
     reader.layer(_own_files(root, config.packs is None, problems))
@@ -125,16 +127,20 @@ def _own_files(root: Path, is_rasa: bool, problems: Problems) -> list[Path]:
         message = "the project has neither packs (`domains:` in config.yml) nor a domain.yml"
         problems.add(message, Source(shown(root / "config.yml")))
     if (root / "data").is_dir():
-        found += _yaml_files(root / "data")
+        found += files_in(root / "data", DATA_SUFFIXES)
     return found
 
 
 def _yaml_files(folder: Path, *, below: bool = True) -> list[Path]:
-    """The YAML files in a folder (and below it, but not in a project that lies there), by name."""
-    return sorted(_walk(folder, below))
+    return files_in(folder, (".yml", ".yaml"), below=below)
 
 
-def _walk(folder: Path, below: bool) -> Iterator[Path]:
+def files_in(folder: Path, suffixes: Sequence[str], *, below: bool = True) -> list[Path]:
+    """The files in a folder (and below it, but not in a project that lies there), by name."""
+    return sorted(_walk(folder, suffixes, below))
+
+
+def _walk(folder: Path, suffixes: Sequence[str], below: bool) -> Iterator[Path]:
     try:
         entries = list(folder.iterdir())
     except OSError as error:
@@ -142,18 +148,19 @@ def _walk(folder: Path, below: bool) -> Iterator[Path]:
     for entry in entries:
         if entry.is_dir():
             if below and not entry.name.startswith(".") and not (entry / "config.yml").is_file():
-                yield from _walk(entry, below)
-        elif entry.suffix in (".yml", ".yaml"):
+                yield from _walk(entry, suffixes, below)
+        elif entry.suffix in suffixes:
             yield entry
 
 
 class _Reader:
     """Hands each section of each file to whoever reads it."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, root: Path, language: str) -> None:
         self.problems = problems
         self.domain = DomainReader(problems)
         self.nlu = NluReader(problems)
+        self.json = NluJsonReader(self.nlu, root, language)
         self.stories: list[Story] = []
         self.rules: list[Rule] = []
         self.files: list[Path] = []
@@ -165,10 +172,13 @@ class _Reader:
         rules: list[Rule] = []
         for file in files:
             self.files.append(file)
+            if file.suffix == ".json":
+                self.files += self.json.read(file)
+                continue
             content = read_yaml(file, self.problems)
             if content is None or self._is_foreign(content, file):
                 continue
-            known = ("version", *DOMAIN_KEYS, *DATA_KEYS, "e2e_actions")
+            known = ("version", *DOMAIN_KEYS, *DATA_KEYS)
             fields = Fields(
                 content, Source(shown(file), 1), f"the file '{file.name}'", self.problems, known, loose=True
             )
@@ -179,6 +189,9 @@ class _Reader:
             rules += read_rules(fields.data.get("rules"), fields.source("rules"), self.problems)
         self.stories = _with_later(self.stories, stories)
         self.rules = _with_later(self.rules, rules)
+        # What the bot says in end-to-end stories, each an action of its own.
+        steps = [step for story in self.stories for step in story.steps]
+        self.domain.action_texts |= {step.text: None for step in steps if isinstance(step, ActionStep) and step.text}
 
     def _is_foreign(self, content: object, file: Path) -> bool:
         """In a project of Rasa's layout, YAML of something else may lie about, and Rasa passes over it."""
@@ -214,7 +227,8 @@ def _fingerprint(files: Sequence[Path], places: Sequence[Path], config: Config) 
     """Of all files' bytes, under names that do not depend on where the project lies, and what shapes a model."""
     digest = hashlib.sha256(__version__.encode())
     for file in files:
-        place = next(place for place in places if file.is_relative_to(place))
+        # A lookup table's file may lie anywhere.
+        place = next((place for place in places if file.is_relative_to(place)), file.parent)
         digest.update(f"\0{place.name if place != places[-1] else ''}/{file.relative_to(place).as_posix()}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     settings = [

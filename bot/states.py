@@ -9,7 +9,7 @@ and part of the snapshot, so a prediction costs the same in the ten-thousandth t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ State = dict[str, Any]
 
 NOT_SET = "should_not_be_set"
 """What a rule says of a slot or loop that must be empty."""
+
+UNLIKELY = "action_unlikely_intent"
 
 LONGEST = 60
 """How many states are kept; a rule or story that looks back further than this is not supported."""
@@ -268,6 +270,11 @@ def story_states(
             state["prev_action"] = last_action
         states.append({key: part for key, part in state.items() if part})
     return states
+
+
+def without_unlikely_intent(states: Iterable[State]) -> list[State]:
+    """As if `action_unlikely_intent` had not run."""
+    return [state for state in states if state.get("prev_action", {}).get("action_name") != UNLIKELY]
 
 
 def rule_states(history: History, current: State) -> list[State]:

@@ -22,13 +22,12 @@ from bot import __version__
 from bot.action_execution import Actions
 from bot.assistant import Assistant
 from bot.config import ComponentConfig
-from bot.errors import ConfigError, DataError, ModelError
+from bot.errors import ConfigError, ModelError
 from bot.interfaces import Policy, Store, TrainablePolicy
 from bot.nlu.pipeline import Pipeline
 from bot.policies.rule_policy import RulePolicy
 from bot.project import Project
 from bot.registry import construct, load_class
-from bot.training_data import ActionStep, Rule, Story
 from bot.understanding import Understanding
 from bot.yaml_file import shown
 
@@ -204,12 +203,6 @@ def _check_policies(project: Project, policies: Sequence[Policy]) -> None:
     """What no policy could carry out, and Rasa refuses to train."""
     if project.domain.forms and not any(isinstance(policy, RulePolicy) for policy in policies):
         raise ConfigError("the domain has forms, and only the RulePolicy runs them: add it to 'policies' in config.yml")
-    dialogues: tuple[Story | Rule, ...] = (*project.stories, *project.rules)
-    for dialogue in dialogues:
-        for step in dialogue.steps:
-            if isinstance(step, ActionStep) and step.text is not None:
-                message = "a text of the bot cannot be learnt: make it a response, and name that (`action: utter_…`)"
-                raise DataError(message, step.source)
 
 
 def _encoder(pipeline: Pipeline) -> Any:

@@ -10,7 +10,7 @@ import orjson
 from bot.domain import Domain
 from bot.interfaces import Prediction
 from bot.policies.training_dialogues import TrainingDialogue, unroll
-from bot.states import State, story_states
+from bot.states import UNLIKELY, State, story_states, without_unlikely_intent
 from bot.tracker import Tracker
 from bot.training_data import Rule, Story
 
@@ -25,13 +25,14 @@ class MemoizationPolicy:
     the intent was.
     """
 
+    passes_over = ("enable_feature_string_compression",)
+
     def __init__(
         self,
         *,
         priority: int = 3,
         max_history: int | None = None,
         use_nlu_confidence_as_score: bool = False,
-        enable_feature_string_compression: bool = True,
     ) -> None:
         self.priority = priority
         self._max_history = max_history
@@ -51,7 +52,7 @@ class MemoizationPolicy:
         for dialogue in dialogues:
             for states, step in dialogue.prefixes():
                 key = self._key(states)
-                if key in ambiguous:
+                if step.action == UNLIKELY or key in ambiguous:
                     continue
                 if lookup.setdefault(key, step.action) != step.action:
                     ambiguous.add(key)
@@ -68,6 +69,9 @@ class MemoizationPolicy:
         states = story_states(tracker.history, tracker.state(), self._rule_slots, self._rule_loops)
         whole = not tracker.history.truncated or bool(self._max_history and self._max_history < len(states))
         action = self.recall(states, tracker, whole=whole)
+        if action is None and any(step.action == UNLIKELY for step in tracker.history.entries):
+            # No story tells of the doubt, so it goes on as if there had been none.
+            action = self.recall(without_unlikely_intent(states), tracker, whole=whole)
         if action is None:
             return None
         confidence = 1.0

@@ -15,7 +15,7 @@ from typing import Any
 from bot.domain import Domain, IntentSpec
 from bot.errors import Source
 from bot.events import ActionExecuted, ActiveLoopChanged, Event, SlotSet, UserUttered
-from bot.states import NOT_SET, State
+from bot.states import NOT_SET, UNLIKELY, State, without_unlikely_intent
 from bot.tracker import LISTEN, Tracker
 from bot.training_data import (
     ActionStep,
@@ -69,6 +69,12 @@ class TrainingDialogue:
         for step in self.steps:
             states.append(step.state)
             yield list(states), step
+
+    def likely_prefixes(self) -> Iterator[tuple[list[State], DialogueStep]]:
+        """The same as if no intent had been unlikely."""
+        for states, step in self.prefixes():
+            if step.action != UNLIKELY:
+                yield without_unlikely_intent(states), step
 
 
 def unroll(stories: Sequence[Story], rules: Sequence[Rule], domain: Domain) -> list[TrainingDialogue]:
@@ -220,7 +226,7 @@ def _replay(
     if end == SNIPPET:
         act(SNIPPET, source)
     elif end:
-        listen(source)
+        listen(steps[-1].source if steps else source)
     return TrainingDialogue(name, source, rule is not None, tuple(out), tuple(events))
 
 

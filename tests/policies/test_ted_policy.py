@@ -104,3 +104,29 @@ def test_same_data_and_seed_make_the_same_bytes(tmp_path: Path) -> None:
         policy.save(tmp_path / name)
     for file in ("weights.safetensors", "labels.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_message_counts_by_its_words_where_stories_have_texts() -> None:
+    policy = TEDPolicy(max_history=5, epochs=80)
+    policy.train(
+        [
+            *STORIES,
+            Story("open", (UserStep(None, text="when do you open on sundays"), ActionStep("utter_hours"))),
+            Story(
+                "lost", (UserStep(None, text="i lost my umbrella"), ActionStep(None, text="It may be in the cellar."))
+            ),
+        ],
+        (),
+        DOMAIN,
+    )
+    said = {"when are you open, on sundays?": "utter_hours", "my umbrella is lost": "It may be in the cellar."}
+    for text, action in said.items():
+        tracker = Tracker.new("rest:anna", DOMAIN)
+        parse = {"intent": {"name": "other", "confidence": 0.4}, "entities": []}
+        tracker.apply_all([ActionExecuted(name=LISTEN), UserUttered(text=text, parse_data=parse)])
+        prediction = policy.predict(tracker, DOMAIN)
+        assert prediction is not None
+        assert (prediction.action, prediction.is_end_to_end) == (action, True)
+    by_intent = asked(policy, "greet", "utter_greet", "sad")
+    assert by_intent is not None
+    assert (by_intent.action, by_intent.is_end_to_end) == ("utter_cheer_up", False)
