@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ _ANNOTATION = re.compile(
     r"\[(?P<text>[^\]]+?)\](?:\((?P<entity>[^:)]+?)(?::(?P<value>[^)]+))?\)|\{(?P<one>[^}]+?)\}|\[(?P<many>.*?)\])"
 )
 _ONE_OF_MANY = re.compile(r"\{(?P<one>[^}]+?)\}")
+_IS_FILE_NAME = re.compile(r"^[\w./\\-]+\.(?:txt|csv)$")
 _ENTITY_KEYS = ("entity", "role", "group", "value")
 _KINDS = ("intent", "synonym", "regex", "lookup")
 
@@ -78,12 +79,16 @@ class NluReader:
                 case "intent":
                     self._example(text, name, metadata, place)
                 case "synonym":
-                    self._synonym(text, name, place)
+                    self.synonym(text, name, place)
                 case "regex":
-                    self._pattern(name, text, place)
+                    self.pattern(name, text, place)
                 case _:
-                    self.lookups.setdefault(name, []).append(text)
-                    self._lookup_sources.setdefault(name, source)
+                    if _IS_FILE_NAME.search(text):
+                        message = (
+                            f"'{text}' is a value of the lookup table '{name}': to mean a file's lines, write them here"
+                        )
+                        self.problems.warn(message, place)
+                    self.lookup(name, [text], source)
 
     @staticmethod
     def _was_wrong(fields: Fields) -> bool:
@@ -117,13 +122,21 @@ class NluReader:
 
     def _example(self, text: str, intent: str, metadata: Mapping[str, Any], source: Source) -> None:
         words, entities = read_annotations(text, source, self.problems)
-        for entity in entities:
-            said = words[entity.start : entity.end]
-            if isinstance(entity.value, str) and entity.value != said:
-                self._synonym(said, entity.value, source)
-        self.examples.append(Example(words, intent, entities, metadata, source))
+        self.example(Example(words, intent, entities, metadata, source))
 
-    def _synonym(self, spelling: str, value: str, source: Source) -> None:
+    def example(self, example: Example) -> None:
+        """Take in an example; what an entity's words stand for is a synonym."""
+        for entity in example.entities:
+            said = example.text[entity.start : entity.end]
+            if isinstance(entity.value, str | int | float) and entity.value != said:
+                self.synonym(said, str(entity.value), example.source)
+        self.examples.append(example)
+
+    def lookup(self, name: str, values: Iterable[str], source: Source) -> None:
+        self.lookups.setdefault(name, []).extend(values)
+        self._lookup_sources.setdefault(name, source)
+
+    def synonym(self, spelling: str, value: str, source: Source) -> None:
         known = self.synonyms.get(spelling)
         if known is not None and known != value:
             earlier = self._synonym_sources[spelling]
@@ -132,7 +145,7 @@ class NluReader:
         self.synonyms[spelling] = value
         self._synonym_sources[spelling] = source
 
-    def _pattern(self, name: str, pattern: str, source: Source) -> None:
+    def pattern(self, name: str, pattern: str, source: Source) -> None:
         import regex
 
         try:

@@ -108,18 +108,20 @@ def shown(path: Path) -> str:
 
 def read_yaml(path: Path, problems: Problems) -> Any:
     """The file's content: YamlMap, YamlList or a scalar; None (and a problem) when it cannot be read."""
-    name = shown(path)
+    text = read_text(path, problems)
+    return None if text is None else parse_yaml(text, shown(path), problems)
+
+
+def read_text(path: Path, problems: Problems) -> str | None:
+    """The file's text; None (and a problem) when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        problems.add(
-            "the file is not UTF-8. Save it as UTF-8.", Source(name, error.object.count(b"\n", 0, error.start) + 1)
-        )
-        return None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problems.add("the file is not UTF-8. Save it as UTF-8.", Source(shown(path), line))
     except OSError as error:
-        problems.add(f"the file cannot be read: {error.strerror or error}", Source(name))
-        return None
-    return parse_yaml(text, name, problems)
+        problems.add(f"the file cannot be read: {error.strerror or error}", Source(shown(path)))
+    return None
 
 
 def parse_yaml(text: str, name: str, problems: Problems) -> Any:
