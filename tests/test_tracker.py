@@ -54,8 +54,8 @@ def state_of(tracker: Tracker, events: list[Event]) -> dict[str, Any]:
     """All that counts for the next turn, whichever way it came about out of `events`."""
     data = tracker.to_json()
     kept = {key: data[key] for key in data if key not in ("before_listening", "event_count", "latest_event_time")}
-    if any(isinstance(event, ActiveLoopChanged) for event in events):
-        # A form's run swallows the message it took its answer from: told again, it was not there.
+    if sum(isinstance(event, ActionExecuted) and event.name == "form" for event in events) > 1:
+        # A form's second run swallows the message it took its answer from: told again, it was not there.
         for key in ("latest_message", "followup_action"):
             del kept[key]
         kept["active_loop"] = tracker.active_loop_name
@@ -79,7 +79,7 @@ def test_taking_a_message_back_is_as_if_it_had_not_been(events: list[Event]) -> 
     assert ours == theirs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TURNS, TURNS)
 def test_a_conversation_read_from_its_snapshot_goes_on_as_if_it_had_stayed(
     first: list[Event], then: list[Event]
@@ -90,7 +90,7 @@ def test_a_conversation_read_from_its_snapshot_goes_on_as_if_it_had_stayed(
     loaded = Tracker.from_json(snapshot, DOMAIN, tracker.events)
     tracker.apply_all(then)
     loaded.apply_all(then)
-    assert state_of(loaded, tracker.events) == state_of(tracker, tracker.events)
+    assert state_of(loaded, []) == state_of(tracker, [])
 
 
 def test_the_latest_message_is_taken_back_without_reading_what_was_before() -> None:

@@ -83,11 +83,13 @@ class LanguageModelFeaturizer:
 
     def parse(self, parses: Sequence[Parse]) -> None:
         texts = [chinese.gloss(parse.text) if self._wants_gloss(parse.text) else parse.text for parse in parses]
-        rows = {text: self._latest[text] for text in texts if text in self._latest}
+        # The last bits of a vector depend on what was read beside it: only a text read alone is kept.
+        is_alone = len(texts) == 1
+        rows = {text: self._latest[text] for text in texts if is_alone and text in self._latest}
         new = list(dict.fromkeys(text for text in texts if text not in rows))
         if new:
             rows.update(zip(new, self._load_encoder().encode(new), strict=True))
-            if len(rows) <= MOST_KEPT:
+            if is_alone:
                 self._latest = {**self._latest, **rows} if len(self._latest) < MOST_KEPT else rows
         for parse, text in zip(parses, texts, strict=True):
             parse.features[self.name] = rows[text]

@@ -132,10 +132,7 @@ def test_a_saved_pipeline_understands_the_same(mood, tmp_path):
     again.load(tmp_path)
     for text in ("hello", "so so sad", "asdf"):
         ours, theirs = (pipeline.parse([text])[0] for pipeline in (again, mood))
-        # An encoder's last bits depend on the texts that a text was read together with.
-        sure = [(intent.name, pytest.approx(intent.confidence, abs=1e-6)) for intent in theirs.intent_ranking]
-        assert [(intent.name, intent.confidence) for intent in ours.intent_ranking] == sure
-        assert (ours.intent.name, ours.entities) == (theirs.intent.name, theirs.entities)
+        assert (ours.intent_ranking, ours.entities) == (theirs.intent_ranking, theirs.entities)
 
 
 def test_same_data_and_seed_make_the_same_bytes(tmp_path):
