@@ -70,7 +70,7 @@ def _payload_of(step: UserStep, project: Project) -> str:
 
 def _conversations(tests: Tests) -> Iterator[Dialogue]:
     for one in tests.conversations:
-        says = tuple(str(check.value) for check in one.checks if check.kind == "user")
+        says = tuple(str(step.value) for step in one.steps if step.kind == "user")
         yield Dialogue(one.name, "conversation", one.source, says, one.setup, one.language)
 
 

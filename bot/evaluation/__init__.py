@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from bot.assistant import Assistant
 from bot.errors import ConfigError
-from bot.evaluation.conversations import test_conversation
+from bot.evaluation.conversations import open_origins, run_conversation
 from bot.evaluation.nlu import NluReport, cross_validate, evaluate_nlu
 from bot.evaluation.printing import print_report
 from bot.evaluation.reading import Tests, read_tests
@@ -40,23 +40,27 @@ __all__ = [
 ]
 
 
-async def evaluate(project: Project, assistant: Assistant, what: str | None = None) -> Report:
-    """Run the project's tests with its trained assistant; `what` is nlu or core for one half."""
+async def evaluate(
+    project: Project, assistant: Assistant, what: str | None = None, tests: Tests | None = None, *, e2e: bool = True
+) -> Report:
+    """Run the project's tests (or `tests`) with its trained assistant; `what` is nlu or core for one half.
+
+    Without `e2e`, what is typed in stories counts as understood.
+    """
     if what not in (None, "nlu", "core"):
         raise ConfigError(f"'frontdesk test {what}' is not known: it is 'nlu', 'core' or nothing for both")
-    tests = read_tests(project)
-    nlu, stories = NluReport(), StoryReport((), True)
-    conversations, failed = 0, []
+    tests = tests or read_tests(project)
+    nlu, stories = NluReport(), StoryReport((), e2e)
+    conversations = []
     await assistant.start()
     try:
         if what != "core":
             nlu = await evaluate_nlu(assistant, tests.examples)
         if what != "nlu":
-            stories = await evaluate_stories(assistant, tests.stories, e2e=True)
-            conversations = len(tests.conversations)
+            stories = await evaluate_stories(assistant, tests.stories, e2e)
+            origins = open_origins(project)
             for number, conversation in enumerate(tests.conversations):
-                problem = await test_conversation(conversation, number, assistant)
-                failed += [problem] if problem else []
+                conversations.append(await run_conversation(conversation, assistant, number, origins))
     finally:
         await assistant.close()
-    return Report(nlu, stories, conversations, tuple(failed))
+    return Report(nlu, stories, tuple(conversations), tests.learnt)

@@ -7,17 +7,26 @@ from collections import Counter
 from bot.evaluation.nlu import NluReport
 from bot.evaluation.report import Report
 
+LEARNT = (
+    "These are the examples that the model was trained on: being right about them says little. Put messages that it "
+    "has not seen into tests/*.yml, or ask for --cross-validation."
+)
+
 
 def print_report(report: Report) -> None:
-    """A table of what was understood, then each failure in a line, then the sums."""
+    """What was understood, then each failure with the conversation as it went, then the sums."""
     if report.nlu.intents:
+        if report.learnt:
+            print(LEARNT)
         _print_nlu(report.nlu)
-    for failure in report.failures:
+    for failure in report.failed_results:
         print(f"failed: {failure}")
-    total = report.stories + report.conversations
-    if total:
-        print(f"stories: {report.stories}; conversations: {report.conversations}; failed: {len(report.failures)}")
-    if not total and not report.nlu.intents:
+        for line in failure.transcript():
+            print(f"    {line}")
+    if report.stories or report.conversations:
+        failed = len(report.failed_results)
+        print(f"stories: {report.stories}; conversations: {report.conversations}; failed: {failed}")
+    elif not report.nlu.intents:
         print("There are no tests: put them into tests/*.yml.")
 
 

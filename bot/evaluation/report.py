@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bot.evaluation.conversations import ConversationResult
 from bot.evaluation.nlu import NluReport
-from bot.evaluation.stories import StoryReport
+from bot.evaluation.stories import StoryReport, StoryResult
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`failures` are whole sentences with their place, one per failed story or conversation."""
+    """`learnt` when the messages are those that the model was trained on."""
 
     nlu: NluReport = field(default_factory=NluReport)
-    stories_report: StoryReport = field(default_factory=lambda: StoryReport((), True))
-    conversations: int = 0
-    failed_conversations: tuple[str, ...] = ()
+    story_report: StoryReport = field(default_factory=lambda: StoryReport((), True))
+    talks: tuple[ConversationResult, ...] = ()
+    learnt: bool = False
 
     @property
     def stories(self) -> int:
-        return len(self.stories_report.results)
+        return len(self.story_report.results)
+
+    @property
+    def conversations(self) -> int:
+        return len(self.talks)
+
+    @property
+    def failed_results(self) -> list[StoryResult | ConversationResult]:
+        return [*self.story_report.failed, *(talk for talk in self.talks if talk.problem)]
 
     @property
     def failures(self) -> list[str]:
-        return [*map(str, self.stories_report.failed), *self.failed_conversations]
+        """A sentence with its place for each story and conversation that went otherwise."""
+        return list(map(str, self.failed_results))
 
     @property
     def failed(self) -> bool:
-        return bool(self.failures)
+        return bool(self.failed_results)

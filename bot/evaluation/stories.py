@@ -51,8 +51,11 @@ class StoryResult:
 
     def __str__(self) -> str:
         first = self.mismatches[0]
-        more = f" (and {len(self.mismatches) - 1} more)" if len(self.mismatches) > 1 else ""
-        return f"{first.source}: story '{self.name}': {first.problem}{more}"
+        return f"{first.source}: story '{self.name}': {first.problem}"
+
+    def transcript(self) -> list[str]:
+        """All that did not go as written but the first, which the sentence tells."""
+        return [f"{one.source}: {one.problem}" for one in self.mismatches[1:]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def test_a_story_that_goes_as_written_passes(run: Run) -> None:
     [
         (
             ("intent: greet", "action: utter_bye"),
-            "5: story 'sale': 'utter_greet' comes next, not 'utter_bye' (and 1 more)",
+            "5: story 'sale': 'utter_greet' comes next, not 'utter_bye'",
         ),
         (
             ("{user: hello, intent: bye}", "action: utter_bye"),
@@ -69,7 +69,7 @@ def test_a_story_that_goes_otherwise_fails_at_its_line(run: Run, steps: tuple[st
 
 def test_a_story_goes_on_after_a_mistake_and_shows_all_of_them(run: Run) -> None:
     steps = ("intent: greet", "action: utter_bye", "{user: buy, intent: greet}", "action: utter_greet")
-    (result,) = run(story(*steps)).stories_report.failed
+    (result,) = run(story(*steps)).story_report.failed
     assert [(one.source.line, one.got) for one in result.mismatches] == [
         *((5, "utter_greet"), (6, "action_default_fallback"), (6, "buy")),
     ]
@@ -78,7 +78,7 @@ def test_a_story_goes_on_after_a_mistake_and_shows_all_of_them(run: Run) -> None
 def test_an_or_is_followed_both_ways(run: Run) -> None:
     found = run(story("or: [{intent: greet}, {intent: bye}]", "action: utter_greet"))
     assert found.stories == 2
-    assert found.failures == ["tests/shop.yml:5: story 'sale': 'utter_bye' comes next, not 'utter_greet' (and 1 more)"]
+    assert found.failures == ["tests/shop.yml:5: story 'sale': 'utter_bye' comes next, not 'utter_greet'"]
 
 
 def test_in_a_story_custom_actions_do_not_run(run: Run) -> None:

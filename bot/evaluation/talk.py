@@ -1,0 +1,141 @@
+"""A customer who talks to the bot: what they say, what comes back, and what happened meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.assistant import Assistant
+from bot.errors import FrontdeskError
+from bot.events import ActionExecuted, ActiveLoopChanged, Event, SlotSet, UserUttered
+from bot.interfaces import Turn
+from bot.messages import EMPTY, BotMessage, UserMessage
+from bot.shell import as_text
+from bot.tracker import LISTEN, Tracker
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaken:
+    """One message and all that followed until the bot listened. `slots` are the values afterwards."""
+
+    said: str
+    replies: tuple[BotMessage, ...]
+    events: tuple[Event, ...]
+    slots: Mapping[str, Any]
+    active_loop: str | None
+
+    @property
+    def intent(self) -> str | None:
+        """As it was understood; `faq/ask_name` for a retrieval intent."""
+        return next((event.full_intent_name for event in self.events if isinstance(event, UserUttered)), None)
+
+    @property
+    def actions(self) -> list[str]:
+        """What ran, in order, without the listening."""
+        ran = (event.name or event.action_text for event in self.events if isinstance(event, ActionExecuted))
+        return [name for name in ran if name and name != LISTEN]
+
+    @property
+    def text(self) -> str:
+        """All that was said, as a terminal shows it."""
+        return "\n".join(map(as_text, self.replies))
+
+    @property
+    def buttons(self) -> list[Mapping[str, Any]]:
+        return [button for reply in self.replies for button in (*reply.buttons, *reply.quick_replies)]
+
+    def transcript(self) -> list[str]:
+        """The turn as lines for a reader."""
+        lines = [f"customer: {self.said}"]
+        lines.append(f"          ({self.intent or 'nothing understood'}: {', '.join(self.actions) or 'nothing ran'})")
+        for reply in self.replies:
+            first, *more = as_text(reply).splitlines() or [""]
+            lines += [f"bot:      {first}", *(f"          {line}" for line in more)]
+        changed = {event.name: event.value for event in self.events if isinstance(event, SlotSet)}
+        changes = [f"{name} = {value!r}" for name, value in changed.items()]
+        changes += [f"form = {event.name}" for event in self.events if isinstance(event, ActiveLoopChanged)]
+        if changes:
+            lines.append(f"          [{', '.join(changes)}]")
+        return lines
+
+
+class Talk:
+    """One conversation. `sender_id` is drawn where none is given; `metadata` goes with every message.
+
+    `obeys_payloads`: what is typed as `/intent{…}` is obeyed, as in Rasa; else only a button's payload is.
+    """
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        *,
+        sender_id: str | None = None,
+        channel: str = "test",
+        language: str | None = None,
+        metadata: Mapping[str, Any] = EMPTY,
+        obeys_payloads: bool = False,
+    ) -> None:
+        self.assistant = assistant
+        self.sender_id = sender_id or f"customer-{next(_numbers)}"
+        self.channel = channel
+        self.language = language
+        self.metadata = metadata
+        self.obeys_payloads = obeys_payloads
+        self.turns: list[TurnTaken] = []
+
+    @property
+    def conversation_id(self) -> str:
+        return f"{self.channel}:{self.sender_id}"
+
+    async def begin(self, slots: Mapping[str, Any]) -> None:
+        """Start the session, with these slots set."""
+        assistant = self.assistant
+        async with assistant.store.lease(self.conversation_id) as lease:
+            tracker = await assistant.tracker(self.conversation_id)
+            before = tracker.event_count
+            tracker.latest_input_channel = self.channel
+            if not before:
+                started = await assistant.actions.run("action_session_start", tracker)
+                tracker.apply_all([ActionExecuted(name="action_session_start", confidence=1.0), *started])
+            tracker.apply_all(SlotSet(name=name, value=value) for name, value in slots.items())
+            events = tuple(tracker.events[before - tracker.event_count :])
+            await assistant.store.commit(lease, Turn(self.conversation_id, events), tracker)
+
+    async def say(self, text: str, *, metadata: Mapping[str, Any] = EMPTY) -> TurnTaken:
+        """Say something, or press a button by giving its payload."""
+        is_payload = self.obeys_payloads and text.startswith("/")
+        message = UserMessage(
+            text=text,
+            payload=text if is_payload else None,
+            sender_id=self.sender_id,
+            channel=self.channel,
+            language=self.language,
+            metadata={**self.metadata, **metadata},
+        )
+        before = (await self.tracker()).event_count
+        replies = await self.assistant.handle(message)
+        events = await self.assistant.store.events(self.conversation_id, after=before)
+        tracker = await self.tracker()
+        turn = TurnTaken(text, tuple(replies), tuple(events), dict(tracker.slots), tracker.active_loop_name)
+        self.turns.append(turn)
+        return turn
+
+    async def press(self, title: str) -> TurnTaken:
+        """Press the latest button of this title."""
+        buttons = [button for turn in self.turns for button in turn.buttons]
+        found = [button for button in buttons if button.get("title") == title]
+        if not found:
+            titles = [str(button.get("title")) for button in buttons]
+            raise FrontdeskError(f"no button '{title}' was offered; these were: {', '.join(titles) or 'none'}")
+        return await self.say(str(found[-1].get("payload") or title))
+
+    async def tracker(self) -> Tracker:
+        return await self.assistant.tracker(self.conversation_id)
+
+
+def transcript(turns: Sequence[TurnTaken]) -> list[str]:
+    return [line for turn in turns for line in turn.transcript()]
