@@ -175,6 +175,10 @@ class Tracker:
             if found.get("entity") == entity and found.get("role") == role and found.get("group") == group:
                 yield found.get("value")
 
+    def events_since(self, count: int) -> list[Event]:
+        """The events after the first `count` of the conversation, oldest first."""
+        return self.events[len(self.events) - (self.event_count - count) :]
+
     def slots_to_validate(self) -> dict[str, Any]:
         """The slots set since the latest action or message: what a form's validation looks at."""
         found: dict[str, Any] = {}

@@ -88,6 +88,15 @@ class MemoryStore:
             conversation.answered[turn.message_id] = stored
             self._inbox.pop((key, turn.message_id), None)
 
+    async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
+        self._leases.check(lease, turn, tracker)
+        body, snapshot = encode_events(turn.events), encode(tracker.to_json())
+        conversation = self._conversations.setdefault(turn.conversation_id, _Conversation(snapshot))
+        silence = _StoredTurn(0, 0, b"[]")
+        conversation.answered = dict.fromkeys(conversation.answered, silence)
+        conversation.snapshot, conversation.event_count = snapshot, tracker.event_count
+        conversation.turns = [_StoredTurn(0, tracker.event_count, body)]
+
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None:
         conversation = self._conversations.get(conversation_id)
         turn = conversation.answered.get(message_id) if conversation else None

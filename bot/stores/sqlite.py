@@ -183,6 +183,30 @@ class SQLiteStore:
             events = (*(recent.events if recent else ()), *decode_events([body], key))
             self._remember(turn.conversation_id, _Recent(snapshot, events[-RECENT_EVENTS:]))
 
+    async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
+        self._leases.check(lease, turn, tracker)
+        key = _text(turn.conversation_id)
+        body, snapshot, end = encode_events(turn.events), encode(tracker.to_json()), tracker.event_count
+
+        def write(connection: sqlite3.Connection) -> None:
+            cursor = connection.execute(
+                "INSERT INTO conversations VALUES (?1, ?2, ?3, ?4) ON CONFLICT (conversation_id)"
+                " DO UPDATE SET event_count = ?2, token = ?3, snapshot = ?4 WHERE token <= ?3",
+                (key, end, lease.token, snapshot),
+            )
+            if cursor.rowcount != 1:
+                raise LeaseLost(f"'{key}' has moved on since this turn was begun: it must not be stored")
+            # What is left of an answered message is that it was answered.
+            connection.execute("DELETE FROM turns WHERE conversation_id = ? AND message_id IS NULL", (key,))
+            connection.execute(
+                "UPDATE turns SET start_count = 0, end_count = 0, body = ? WHERE conversation_id = ?", (b"[]", key)
+            )
+            connection.execute("INSERT INTO turns VALUES (?, 0, ?, NULL, ?)", (key, end, body))
+
+        self._cache.pop(turn.conversation_id, None)
+        await self._submit(write)
+        self._cache.pop(turn.conversation_id, None)
+
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None:
         key = _text(conversation_id)
         rows = self._read(

@@ -390,6 +390,54 @@ async def test_a_turn_under_way_when_its_conversation_is_deleted_is_not_stored(s
     assert await store.events(ANNA) == []
 
 
+# ---- replacing -----------------------------------------------------------------------------------
+
+
+async def replace(store: Store, events: Sequence[Event]) -> Tracker:
+    async with store.lease(ANNA) as lease:
+        tracker = Tracker.new(ANNA, DOMAIN)
+        tracker.apply_all(events)
+        await store.replace(lease, Turn(ANNA, tuple(events)), tracker)
+    return tracker
+
+
+async def test_what_replaces_a_conversation_is_all_there_is(store: Store) -> None:
+    await take_turn(store, [*said("hi", "hello"), SlotSet(name="payee", value="Ben")])
+    replaced = await replace(store, (*said("bye", "see you"), SlotSet(name="amount", value=[1])))
+    loaded = await store.load(ANNA, DOMAIN)
+    assert loaded.to_json() == replaced.to_json()
+    assert as_json(loaded.events) == as_json(await store.events(ANNA)) == as_json(replaced.events)
+    await take_turn(store, [SlotSet(name="payee", value="Eva")], "m2")
+    assert as_json(await store.events(ANNA, after=4)) == as_json((await store.load(ANNA, DOMAIN)).events[4:])
+    assert (await store.load(ANNA, DOMAIN)).event_count == 5
+
+
+async def test_a_conversation_may_be_made_by_replacing_nothing(store: Store) -> None:
+    await replace(store, said("hi", "hello"))
+    assert (await store.load(ANNA, DOMAIN)).event_count == 3
+    await replace(store, [])
+    assert (await store.load(ANNA, DOMAIN)).event_count == 0
+    await take_turn(store, said("hi", "hello"))
+
+
+async def test_a_message_that_was_answered_before_the_replacement_is_not_answered_again(store: Store) -> None:
+    await take_turn(store, said("hi", "hello"))
+    await store.accept(message("more", "m2"))
+    await replace(store, said("bye", "see you"))
+    assert not await store.accept(message())
+    assert await store.replies(ANNA, "m1") == []
+    assert [one.message_id for one in await store.pending()] == ["m2"]
+
+
+async def test_nothing_is_replaced_without_the_lease(store: Store) -> None:
+    await take_turn(store, said("hi", "hello"))
+    async with store.lease(ANNA) as lease:
+        pass
+    with pytest.raises(LeaseLost):
+        await store.replace(lease, Turn(ANNA, ()), Tracker.new(ANNA, DOMAIN))
+    assert (await store.load(ANNA, DOMAIN)).event_count == 3
+
+
 # ---- another process -----------------------------------------------------------------------------
 
 
