@@ -218,6 +218,9 @@ class DomainReader:
             self.problems.add(
                 f"slot '{name}': min_value {low} is not below max_value {high}", fields.source("min_value")
             )
+        if kind == "any" and fields.flag("influence_conversation", False):
+            message = f"slot '{name}' is of type any, which no policy can see: give it another type, or leave this out"
+            self.problems.add(message, fields.source("influence_conversation"))
         mappings = fields.sequence("mappings")
         return SlotSpec(
             name=name,
