@@ -25,7 +25,7 @@ pipeline:
 policies: [{name: RulePolicy}]
 """,
     "domain.yml": """
-intents: [greet, buy, bye]
+intents: [greet, buy, bye, stock]
 entities: [thing]
 slots:
   thing: {type: text, influence_conversation: false, mappings: [{type: from_entity, entity: thing}]}
@@ -37,7 +37,7 @@ responses:
     buttons: [{title: Buy tea, payload: '/buy{"thing": "tea"}'}]
   utter_bye: [{text: So long.}]
   utter_sold: [{text: "You have bought {thing}."}]
-actions: [action_count]
+actions: [action_count, action_stock]
 """,
     "data/all.yml": """
 nlu:
@@ -52,6 +52,9 @@ nlu:
 - intent: bye
   examples: |
     - so long
+- intent: stock
+  examples: |
+    - in stock
 - lookup: thing
   examples: |
     - tea
@@ -60,8 +63,11 @@ rules:
 - {rule: greet, steps: [{intent: greet}, {action: utter_greet}]}
 - {rule: buy, steps: [{intent: buy}, {action: action_count}, {action: utter_sold}]}
 - {rule: bye, steps: [{intent: bye}, {action: utter_bye}]}
+- {rule: stock, steps: [{intent: stock}, {action: action_stock}]}
 """,
     "actions/shop.py": """
+import httpx
+
 from bot.events import SlotSet
 from bot.interfaces import Action
 
@@ -80,6 +86,23 @@ class Count(Action):
         STOCK["sold"] += 1
         dispatcher.utter_message(text=f"Sale number {STOCK['sold']}.")
         return [SlotSet(name="count", value=float(STOCK["sold"]))]
+
+
+class Stock(Action):
+    def name(self):
+        return "action_stock"
+
+    def run(self, dispatcher, tracker, domain):
+        thing = tracker.get_slot("thing")
+        try:
+            answer = httpx.get(f"https://stock.example/items/{thing}", params={"branch": "north"})
+            left = answer.json()["left"] if answer.status_code == 200 else f"error {answer.status_code}"
+        except httpx.ConnectError:
+            left = "nobody knows how many"
+        dispatcher.utter_message(text=f"There is {left} of {thing}.")
+        if left == 0:
+            httpx.post("https://stock.example/orders", json={"thing": thing, "number": 10})
+        return []
 """,
 }
 
