@@ -25,6 +25,7 @@ test: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/serve.py
+	$(BIN)/python bench/stories.py
 	$(BIN)/python bench/knowledge.py
 	$(BIN)/frontdesk test nlu
 	$(if $(DATA),$(BIN)/python bench/nlu.py --data $(DATA),@echo "Understanding of public data: make bench DATA=folder with banking77/ and clinc150/")

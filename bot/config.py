@@ -98,7 +98,12 @@ RASA_PIPELINE = _all(
     ("FallbackClassifier", {"threshold": 0.3, "ambiguity_threshold": 0.1}),
 )
 POLICIES = _all("MemoizationPolicy", "RulePolicy")
-RASA_POLICIES = _all("MemoizationPolicy", ("TEDPolicy", {"max_history": 5, "epochs": 100}), "RulePolicy")
+RASA_POLICIES = _all(
+    "MemoizationPolicy",
+    "RulePolicy",
+    ("UnexpecTEDIntentPolicy", {"max_history": 5, "epochs": 100}),
+    ("TEDPolicy", {"max_history": 5, "epochs": 100}),
+)
 CHANNELS = _all("rest", "webchat")
 
 
