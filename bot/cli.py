@@ -38,7 +38,6 @@ _OF_RASA = {
     **dict.fromkeys(("--out", "--fixed-model-name"), _MODELS),
     **dict.fromkeys(("--jwt-secret", "--jwt-method"), "Callers of the API show a token: --auth-token."),
     **dict.fromkeys(("--no-prompt", "--init-dir"), "Name the folder, nothing is asked: frontdesk init my-bank"),
-    **dict.fromkeys(("interactive", "visualize"), "To see what the bot does: frontdesk shell --debug"),
     **dict.fromkeys(("split", "convert", "migrate"), "What there is: frontdesk data validate"),
 }
 """Words of Rasa's command line that mean nothing here, with what to do instead."""

@@ -337,8 +337,6 @@ def test_rasas_halves_of_training_train_everything(run: Run, shop: Path, what: s
         (["train", "--out", "models"], "Models are kept in models/ in the project's folder."),
         (["test", "--stories", "tests"], "Tests are read from tests/ in the project's folder."),
         (["init", "--no-prompt"], "nothing is asked: frontdesk init my-bank"),
-        (["interactive"], "To see what the bot does: frontdesk shell --debug"),
-        (["visualize"], "To see what the bot does: frontdesk shell --debug"),
         (["data", "migrate"], "What there is: frontdesk data validate"),
     ],
 )
