@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from bot import default_actions
-from bot.custom_actions import ActionResult, run_action
+from bot.action_answers import ActionResult
+from bot.custom_actions import run_action
 from bot.domain import Domain
 from bot.errors import ActionError, suggest
 from bot.events import BotUttered, Event

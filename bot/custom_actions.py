@@ -16,7 +16,6 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -24,9 +23,9 @@ from typing import Any
 
 import orjson
 
-from bot.domain import REQUESTED_SLOT, Domain
-from bot.errors import ActionError, ActionRejected, ConfigError, DataError, Source, StoreError, UnknownName
-from bot.events import Event, SlotSet, event_from_json
+from bot.action_answers import ActionResult, read_events, read_messages
+from bot.domain import Domain
+from bot.errors import ActionError, ActionRejected, ConfigError, Source, StoreError, UnknownName
 from bot.interfaces import Action, Dispatcher
 from bot.registry import FOLDERS, construct, known_names
 from bot.stores import encode, encode_events
@@ -38,18 +37,10 @@ log = logging.getLogger(__name__)
 OWN = "actions"
 """The module or package that every Rasa project has for its actions."""
 
-LONGEST_RUN = 300.0
-"""Seconds until an action counts as failed: as long as Rasa waits for its action server."""
+LONGEST_RUN = 60.0
+"""Seconds until an action counts as failed: as long as Rasa keeps a conversation locked for its turn."""
 
 _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="action")
-
-
-@dataclass(frozen=True, slots=True)
-class ActionResult:
-    """What an action did, and what it wants to say (the arguments of `Dispatcher.utter_message`)."""
-
-    events: list[Event] = field(default_factory=list)
-    messages: list[dict[str, Any]] = field(default_factory=list)
 
 
 # ---- finding -------------------------------------------------------------------------------------
@@ -88,7 +79,7 @@ def load_actions(
         if name is None:
             continue
         if name in actions and _package(type(actions[name])) == _package(cls):
-            log.warning("%s: action '%s' is written twice, this one counts", _place_of(cls), name)
+            log.warning("%s: action '%s' is written twice, this one counts", place_of(cls), name)
         actions[name] = action
     return actions
 
@@ -223,11 +214,11 @@ def _is_given(cls: type[Any]) -> bool:
 
 def _instance(cls: type[Any], context: Mapping[str, Any]) -> Any:
     try:
-        return construct(cls, {}, _place_of(cls), **context)
+        return construct(cls, {}, place_of(cls), **context)
     except ConfigError:
         raise
     except Exception as error:
-        place = _last_place(error.__traceback__, _folder_of(cls)) or _place_of(cls)
+        place = _last_place(error.__traceback__, _folder_of(cls)) or place_of(cls)
         raise ConfigError(f"{cls.__name__} cannot be created: {type(error).__name__}: {error}", place) from error
 
 
@@ -239,9 +230,9 @@ def _name_of(action: Any) -> str | None:
         return None
     except Exception as error:
         cls = type(action)
-        raise ConfigError(f"{cls.__name__}.name() failed: {type(error).__name__}: {error}", _place_of(cls)) from error
+        raise ConfigError(f"{cls.__name__}.name() failed: {type(error).__name__}: {error}", place_of(cls)) from error
     if not isinstance(name, str) or not name:
-        raise ConfigError(f"{type(action).__name__}.name() must return a name, not {name!r}", _place_of(type(action)))
+        raise ConfigError(f"{type(action).__name__}.name() must return a name, not {name!r}", place_of(type(action)))
     return name
 
 
@@ -259,22 +250,37 @@ async def run_action(action: Any, tracker: Tracker, domain: Domain, *, idempoten
     something else than events, or takes longer than `LONGEST_RUN`.
     """
     name = action.name()
-    ours = isinstance(action, Action)
     theirs: Any
-    if ours:
+    if isinstance(action, Action):
         theirs = tracker.copy()
         theirs.idempotency_key = idempotency_key
-        dispatcher: Any = Dispatcher()
     else:
         theirs = _sdk_tracker(tracker)
-        dispatcher = _sdk().executor.CollectingDispatcher()
     # A form's list of slots is what an action may lengthen in place; the rest is large and only read.
     described = {**domain.raw, "forms": _apart(domain.raw.get("forms") or {})}
+    returned, said = await call_action(action, theirs, described)
+    result = ActionResult(read_events(returned, name, domain), read_messages(said, name))
+    try:
+        encode(result.messages)
+        encode_events(result.events)
+    except StoreError as error:
+        raise ActionError(f"action '{name}' ({place_of(type(action))}): {error}") from error
+    return result
+
+
+async def call_action(action: Any, tracker: Any, domain: Mapping[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
+    """What the action returned, and what it said, as it gave them. `tracker` is ours, or rasa-sdk's for its classes.
+
+    Raises what `run_action` does.
+    """
+    name, ours = action.name(), isinstance(action, Action)
+    dispatcher: Any = Dispatcher() if ours else _sdk().executor.CollectingDispatcher()
     try:
         async with asyncio.timeout(LONGEST_RUN):
-            returned = await _call(action, dispatcher, theirs, described)
+            returned = await _call(action, dispatcher, tracker, domain)
             if getattr(dispatcher, "is_streaming_active", False):
                 await dispatcher.stream_end()
+            return returned if ours else _sdk_events(action, returned), list(dispatcher.messages)
     except ActionError:
         raise
     except TimeoutError as error:
@@ -290,13 +296,20 @@ async def run_action(action: Any, tracker: Tracker, domain: Domain, *, idempoten
             raise ActionRejected(error.action_name, error.message) from error
         # Only the kind of error: its text may hold what a customer said.
         raise ActionError(f"action '{name}' failed {_at(error, type(action))}: {type(error).__name__}") from error
-    result = ActionResult(read_events(returned, name, domain), list(dispatcher.messages))
-    try:
-        encode(result.messages)
-        encode_events(result.events)
-    except StoreError as error:
-        raise ActionError(f"action '{name}' ({_place_of(type(action))}): {error}") from error
-    return result
+
+
+def _sdk_events(action: Any, returned: Any) -> Any:
+    """As rasa-sdk's server reads them: what is no event at all is passed over, and logged."""
+    if not isinstance(returned or (), Iterable):
+        return returned
+    events: list[Any] = []
+    for item in returned or ():
+        if isinstance(item, Mapping) and item.get("event"):
+            events.append(item)
+        else:
+            what = "something that is no event" if isinstance(returned, list | tuple) else "no list of events"
+            log.error("action '%s' (%s) returned %s: ignored", action.name(), place_of(type(action)), what)
+    return events
 
 
 def _apart(forms: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,27 +318,6 @@ def _apart(forms: Mapping[str, Any]) -> dict[str, Any]:
         name: {key: list(value) if isinstance(value, list) else value for key, value in form.items()}
         for name, form in forms.items()
     }
-
-
-def read_events(returned: Any, name: str, domain: Domain) -> list[Event]:
-    """What an action returned as our events: None, or a list of ours and of Rasa's dictionaries."""
-    if returned is None:
-        return []
-    if not isinstance(returned, list | tuple):
-        raise ActionError(f"action '{name}' must return a list of events, not {type(returned).__name__}")
-    events: list[Event] = []
-    for item in returned:
-        try:
-            event = item if isinstance(item, Event) else event_from_json(item)
-        except (DataError, ConfigError) as error:
-            raise ActionError(f"action '{name}' returned something that is no event: {error}") from error
-        except (TypeError, ValueError) as error:
-            # Python's own words may quote the value, and that a customer.
-            raise ActionError(f"action '{name}' returned something that is no event: {type(error).__name__}") from error
-        if isinstance(event, SlotSet) and event.name not in domain.slots and event.name != REQUESTED_SLOT:
-            log.warning("action '%s' set the slot '%s', which the domain does not have: ignored", name, event.name)
-        events.append(event)
-    return events
 
 
 async def _call(action: Any, dispatcher: Any, tracker: Any, domain: Mapping[str, Any]) -> Any:
@@ -369,10 +361,10 @@ def _sdk_tracker(tracker: Tracker) -> Any:
 
 def _at(error: BaseException, cls: type[Any]) -> str:
     place = _last_place(error.__traceback__, _folder_of(cls))
-    return f"at {place}" if place else f"({_place_of(cls)})"
+    return f"at {place}" if place else f"({place_of(cls)})"
 
 
-def _place_of(cls: type[Any]) -> Source:
+def place_of(cls: type[Any]) -> Source:
     """Where the class is written."""
     try:
         return Source(_shown(inspect.getfile(cls)), inspect.getsourcelines(cls)[1])

@@ -13,6 +13,7 @@
     │   └── DeliveryError        channel, conversation, status, retry_after
     ├── ActionError              a custom action failed (its own exception is the cause)
     │   └── ActionRejected       the action declines: another policy decides (forms use it)
+    ├── EndpointError            a server that endpoints.yml names gave no usable answer
     ├── LLMError
     │   ├── LLMTimeout
     │   ├── LLMRateLimited
@@ -80,7 +81,11 @@ class DataError(_Located):
 
 
 class Contradiction(DataError):
-    """Two stories or rules that ask for different actions after the same beginning."""
+    """Two stories or rules that ask for different actions after the same beginning; `other` is the second place."""
+
+    def __init__(self, message: str, source: Source | None = None, other: Source | None = None) -> None:
+        self.other = other
+        super().__init__(message, source)
 
 
 class ProjectErrors(FrontdeskError):
@@ -122,6 +127,10 @@ class ActionRejected(ActionError):
     def __init__(self, action_name: str, message: str | None = None) -> None:
         self.action_name = action_name
         super().__init__(message or f"action '{action_name}' rejected its execution")
+
+
+class EndpointError(FrontdeskError):
+    """A server that endpoints.yml names gave no usable answer: which one, and what went wrong."""
 
 
 class LLMError(FrontdeskError):

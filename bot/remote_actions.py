@@ -7,150 +7,126 @@ has lost the domain) and `domain_digest` came with rasa-sdk 3.9.
 from __future__ import annotations
 
 import hashlib
-import ssl
-import zlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol
 
 import orjson
 
-from bot.custom_actions import ActionResult, read_events
+from bot.action_answers import ActionResult, read_events, read_messages
 from bot.domain import Domain
-from bot.errors import ActionError, ActionRejected, ConfigError
+from bot.endpoint import Answer, Endpoint
+from bot.errors import ActionError, ActionRejected, EndpointError
 from bot.events import Event
 from bot.messages import EMPTY
 from bot.stores import encode
-from bot.tracker import Tracker
+from bot.tracker import RECENT_EVENTS, Tracker
 from bot.tracker_state import tracker_state
-
-if TYPE_CHECKING:
-    import httpx
 
 RASA_VERSION = "3.6.21"
 """What we tell the action server: the Rasa whose shapes we speak."""
+MOST_EVENTS = 2 * RECENT_EVENTS
+"""How many of a conversation's latest events are sent: those it was loaded with, and a long turn's."""
+
+
+class _History(Protocol):
+    def __call__(self, conversation_id: str, *, limit: int | None = None) -> Awaitable[Sequence[Event]]: ...
 
 
 class RemoteActions:
     """An action server. The keywords are those of `action_endpoint` in endpoints.yml.
 
-    `timeout` is in seconds; Rasa waits five minutes. `compress` deflates what is sent. The server gets
-    the latest events of a conversation; `all_events` sends the whole history instead, as Rasa does, at
-    a cost that grows with it. Create it and `run` it in one event loop.
+    `timeout` is in seconds; Rasa waits five minutes, a customer does not. `compress` deflates what is sent.
+    The server gets the latest events of a conversation; `all_events` sends the whole history instead, as
+    Rasa does, at a cost that grows with it: `history` is then where it is read. Create it and `run` it in
+    one event loop.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        headers: Mapping[str, str] = EMPTY,
-        params: Mapping[str, str] = EMPTY,
-        basic_auth: Mapping[str, str] = EMPTY,
+        headers: Mapping[str, Any] = EMPTY,
+        params: Mapping[str, Any] = EMPTY,
+        basic_auth: Mapping[str, Any] = EMPTY,
         token: str | None = None,
         token_name: str = "token",
         cafile: str | None = None,
         enable_selective_domain: bool = False,
-        timeout: float = 300.0,
+        timeout: float = 60.0,
         compress: bool = False,
         all_events: bool = False,
     ) -> None:
-        import httpx
-
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError("the 'url' of action_endpoint must be like http://localhost:5055/webhook")
-        if cafile is not None and not Path(cafile).is_file():
-            raise ConfigError(f"the 'cafile' of action_endpoint does not exist: {cafile}")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        # Passwords and tokens may stand in a URL; they must not stand in a log.
-        self.shown_url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
-        self.all_events = all_events
-        self._url = httpx.URL(url).copy_merge_params({**params, **({token_name: token} if token else {})})
-        self._selective = enable_selective_domain
-        self._compress = compress
-        self._domain_json: tuple[Domain, bytes, str] | None = None
-        self._client = httpx.AsyncClient(
-            headers={**headers, "Content-Type": "application/json"},
-            auth=(basic_auth["username"], basic_auth["password"]) if basic_auth else None,
-            verify=ssl.create_default_context(cafile=cafile) if parts.scheme == "https" else True,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
-            # The address in endpoints.yml is meant, not a proxy that the environment happens to name.
-            trust_env=False,
+        self._server = Endpoint(
+            "the action server",
+            "action_endpoint",
+            url,
+            headers=headers,
+            params=params,
+            basic_auth=basic_auth,
+            token=token,
+            token_name=token_name,
+            cafile=cafile,
+            timeout=timeout,
+            compress=compress,
         )
+        self.history: _History | None = None
+        self._all_events = all_events
+        self._selective = enable_selective_domain
+        self._domain_json: tuple[Domain, bytes, str] | None = None
 
     async def run(
-        self,
-        action_name: str,
-        tracker: Tracker,
-        domain: Domain,
-        *,
-        idempotency_key: str = "",
-        earlier_events: Sequence[Event] = (),
+        self, action_name: str, tracker: Tracker, domain: Domain, *, idempotency_key: str = ""
     ) -> ActionResult:
-        """Have the server run this action.
-
-        `earlier_events` are those before `tracker.events`: what a caller reads from the store when
-        `all_events` is set. Raises `ActionRejected` when the action declines, `ActionError` otherwise.
-        """
-        state = tracker_state(tracker, [*earlier_events, *tracker.events], "ALL")
+        """Have the server run this action. Raises `ActionRejected` when it declines, `ActionError` otherwise."""
         domain_json, digest = self._describe(domain)
         call: dict[str, Any] = {
             "next_action": action_name,
             "sender_id": tracker.sender_id,
-            "tracker": state,
+            "tracker": tracker_state(tracker, await self._events(tracker), "ALL"),
             "version": RASA_VERSION,
             "domain_digest": digest,
         }
         if not self._selective or _wants_domain(action_name, domain):
             call["domain"] = orjson.Fragment(domain_json)
-        response = await self._post(action_name, call, idempotency_key)
-        if response.status_code == 449 and "domain" not in call:
-            call["domain"] = orjson.Fragment(domain_json)
-            response = await self._post(action_name, call, idempotency_key)
-        return self._read(response, action_name, domain)
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        try:
+            answer = await self._server.ask(call, headers)
+            if answer.status == 449 and "domain" not in call:
+                call["domain"] = orjson.Fragment(domain_json)
+                answer = await self._server.ask(call, headers)
+            return self._read(answer, action_name, domain)
+        except EndpointError as error:
+            raise ActionError(f"action '{action_name}': {error}") from error
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._server.close()
 
-    async def _post(self, action_name: str, call: Mapping[str, Any], idempotency_key: str) -> httpx.Response:
-        import httpx
+    async def _events(self, tracker: Tracker) -> Sequence[Event]:
+        if not self._all_events:
+            return tracker.events[-MOST_EVENTS:]
+        missing = tracker.event_count - len(tracker.events)
+        earlier = await self.history(tracker.conversation_id, limit=missing) if self.history and missing > 0 else []
+        return [*earlier, *tracker.events]
 
-        body = encode(call)
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        if self._compress:
-            body = zlib.compress(body)
-            headers["Content-Encoding"] = "deflate"
-        try:
-            return await self._client.post(self._url, content=body, headers=headers)
-        except httpx.TimeoutException as error:
-            problem = "did not answer in time"
-            raise ActionError(f"action '{action_name}': the action server {self.shown_url} {problem}") from error
-        except httpx.HTTPError as error:
-            problem = f"cannot be reached ({type(error).__name__}). Is it running?"
-            raise ActionError(f"action '{action_name}': the action server {self.shown_url} {problem}") from error
-
-    def _read(self, response: httpx.Response, action_name: str, domain: Domain) -> ActionResult:
-        # The server's own words are not repeated: they may hold what a customer said.
-        about = f"action '{action_name}': the action server {self.shown_url}"
-        try:
-            answer = orjson.loads(response.content)
-        except ValueError as error:
-            raise ActionError(f"{about} answered {response.status_code} with something that is no JSON") from error
-        match response.status_code:
-            case 200 if answer is None:
+    def _read(self, answer: Answer, action_name: str, domain: Domain) -> ActionResult:
+        match answer:
+            case Answer(200, None):
                 return ActionResult()
-            case 200:
-                return ActionResult(*_events_and_messages(answer, about, action_name, domain))
-            case 400 if isinstance(answer, dict) and answer.get("action_name"):
+            case Answer(200, {**content}):
+                said = content.get("responses") or []
+                if not isinstance(said, list):
+                    raise self._server.failed("answered something else than events and responses")
+                return ActionResult(
+                    read_events(content.get("events"), action_name, domain), read_messages(said, action_name)
+                )
+            case Answer(200):
+                raise self._server.failed("answered something else than events and responses")
+            case Answer(400, {"action_name": str()}):
                 raise ActionRejected(action_name)
-            case 401 | 403:
-                raise ActionError(f"{about} refused us ({response.status_code}): check 'token' in endpoints.yml")
-            case 404:
-                raise ActionError(f"{about} does not know this action: is its class registered there?")
-            case status:
-                raise ActionError(f"{about} answered {status}: its log has the reason")
+            case Answer(404):
+                raise self._server.failed("does not know this action: is its class registered there?")
+            case _:
+                raise self._server.failed(f"answered {answer.status}: its log has the reason")
 
     def _describe(self, domain: Domain) -> tuple[bytes, str]:
         """The domain as JSON, and its digest; kept, because the same domain is sent with each call."""
@@ -158,15 +134,6 @@ class RemoteActions:
             described = encode(domain.raw)
             self._domain_json = (domain, described, hashlib.sha256(described).hexdigest())
         return self._domain_json[1:]
-
-
-def _events_and_messages(
-    answer: Any, about: str, action_name: str, domain: Domain
-) -> tuple[list[Event], list[dict[str, Any]]]:
-    messages = (answer.get("responses") or []) if isinstance(answer, dict) else None
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise ActionError(f"{about} answered something else than events and responses")
-    return read_events(answer.get("events"), action_name, domain), messages
 
 
 def _wants_domain(action_name: str, domain: Domain) -> bool:

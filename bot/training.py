@@ -139,12 +139,13 @@ def load_model(project: Project, folder: Path | None = None) -> Model:
 def load_assistant(project: Project, *, model: Path | None = None, store: Store | None = None) -> Assistant:
     """Everything put together: the model, the project's actions, the store of its configuration."""
     loaded = load_model(project, model)
+    store = store or open_store(project)
     return Assistant(
         project.domain,
         Understanding(loaded.pipeline),
         loaded.policies,
-        Actions(project.domain, open_actions(project, loaded.knowledge), _remote_actions(project)),
-        store or open_store(project),
+        Actions(project.domain, open_actions(project, loaded.knowledge), _remote_actions(project, store)),
+        store,
         languages=project.config.languages,
         typed_payloads=project.config.typed_payloads,
     )
@@ -228,13 +229,15 @@ def _llm(project: Project) -> Any:
     return construct(cls, config.options, config.source, root=project.root)
 
 
-def _remote_actions(project: Project) -> Any:
+def _remote_actions(project: Project, store: Store) -> Any:
     config = project.config.action_endpoint
     if config is None:
         return None
     from bot.remote_actions import RemoteActions
 
-    return construct(RemoteActions, config.options, config.source)
+    remote = construct(RemoteActions, config.options, config.source)
+    remote.history = store.events
+    return remote
 
 
 def _policy_folder(model: Path, number: int, name: str) -> Path:

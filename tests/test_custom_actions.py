@@ -1,6 +1,7 @@
 """Custom actions run in the process: found in a project's folder, ours and rasa-sdk's classes unchanged."""
 
 import asyncio
+import re
 import sys
 import textwrap
 import threading
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from bot import custom_actions
+from bot.action_answers import ActionResult, read_events
 from bot.action_execution import Actions
-from bot.custom_actions import load_actions, read_events, run_action
+from bot.custom_actions import load_actions, run_action
 from bot.domain import Domain, FormSpec, SlotSpec
 from bot.errors import ActionError, ActionRejected, ConfigError, UnknownName
 from bot.events import ActionExecuted, ActiveLoopChanged, BotUttered, FollowupAction, SlotSet, UserUttered
@@ -233,7 +235,7 @@ def test_a_project_without_rasa_sdk_does_not_import_it(tmp_path: Path) -> None:
 # ---- running rasa-sdk's classes ------------------------------------------------------------------
 
 
-async def run(root: Path, source: str, name: str, tracker: Tracker | None = None) -> custom_actions.ActionResult:
+async def run(root: Path, source: str, name: str, tracker: Tracker | None = None) -> ActionResult:
     actions = load_actions(write(root, actions=source))
     return await run_action(actions[name], tracker or tracker_in_form(), DOMAIN, idempotency_key="k1")
 
@@ -343,7 +345,7 @@ async def test_an_action_may_scribble_on_its_arguments(tmp_path: Path) -> None:
         "action_a",
         tracker,
     )
-    assert result == custom_actions.ActionResult([], [])
+    assert result == ActionResult([], [])
     assert tracker.to_json() == before
     assert tracker.events[1].entities  # type: ignore[attr-defined]
     assert DOMAIN.raw["forms"]["transfer_form"]["required_slots"] == ["payee", "amount"]
@@ -401,9 +403,9 @@ class ActionOne(Action):
         return "action_a"
 
     {definition} run(self, dispatcher, tracker, domain):
-        return self.balance("DE89 3704")
+        return self.balance("DE89 3704", dispatcher)
 
-    def balance(self, iban):
+    def balance(self, iban, dispatcher):
         {statement}
 """
 
@@ -415,12 +417,13 @@ class ActionOne(Action):
     [
         ("return {}[iban]", r"^action 'action_a' failed at .*actions\.py:13: KeyError$"),
         ("sys.exit(iban)", r"^action 'action_a' failed at .*actions\.py:13: SystemExit$"),
-        ("return 7", "must return a list of events, not int"),
-        ("return {'event': 'slot'}", "must return a list of events, not dict"),
+        ("return 7", "must return a list of events, not a number"),
         ("return [{'event': 'slott'}]", "'action_a' returned something that is no event: .*Did you mean 'slot'"),
         ("return [{'event': 'slot'}]", "'action_a' returned something that is no event: .*needs a 'name'"),
-        ("return ['utter_x']", "'action_a' returned something that is no event"),
+        ("return [{'event': 'followup', 'name': [iban]}]", "'name' of the event 'followup' must be a text, not a list"),
         ("return [{'event': 'slot', 'name': 'amount', 'value': sys}]", "'action_a' .*cannot be stored.*module"),
+        ("dispatcher.utter_message(text=[iban])", "'text' of what action 'action_a' said must be a text, not a list"),
+        ("dispatcher.utter_message(image=[iban])", "'image' .* must be a text, not a list"),
     ],
 )
 async def test_a_failure_names_action_and_line_and_nothing_of_the_customer(
@@ -430,6 +433,37 @@ async def test_a_failure_names_action_and_line_and_nothing_of_the_customer(
     with pytest.raises(ActionError, match=words) as caught:
         await run(tmp_path, source, "action_a")
     assert "DE89" not in str(caught.value)
+
+
+@pytest.mark.parametrize("returned", ["[None, 'utter_x', {}, SlotSet('amount', 1)]", "(SlotSet('amount', 1),)"])
+async def test_what_is_no_event_at_all_is_passed_over_as_in_rasas_server(tmp_path: Path, returned: str) -> None:
+    source = "from rasa_sdk.events import SlotSet\n" + FAILING.format(
+        base="rasa_sdk", definition="def", statement=f"return {returned}"
+    )
+    assert (await run(tmp_path, source, "action_a")).events == [SlotSet(name="amount", value=1)]
+
+
+async def test_a_single_event_without_a_list_is_nothing_and_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = FAILING.format(base="rasa_sdk", definition="def", statement="return {'event': 'restart'}")
+    assert (await run(tmp_path, source, "action_a")).events == []
+    assert re.search(r"action 'action_a' \(.*actions\.py:5\) returned no list of events: ignored", caplog.text)
+
+
+async def test_our_own_actions_return_events_and_nothing_else(tmp_path: Path) -> None:
+    for statement, words in (
+        ("return {'event': 'restart'}", "must return a list of events, not an object"),
+        ("return ['utter_x']", "returned something that is no event: an event must be an object, not a text"),
+    ):
+        source = FAILING.format(base="bot.interfaces", definition="def", statement=statement)
+        with pytest.raises(ActionError, match=words):
+            await run(tmp_path, source, "action_a")
+
+
+async def test_a_number_that_is_said_is_a_text(tmp_path: Path) -> None:
+    source = FAILING.format(base="rasa_sdk", definition="def", statement="dispatcher.utter_message(text=7.5)")
+    assert (await run(tmp_path, source, "action_a")).messages[0]["text"] == "7.5"
 
 
 async def test_an_action_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

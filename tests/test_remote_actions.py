@@ -15,11 +15,13 @@ from typing import Any
 import orjson
 import pytest
 
-from bot.custom_actions import ActionResult
+from bot.action_answers import ActionResult
 from bot.domain import Domain, SlotSpec
 from bot.errors import ActionError, ActionRejected, ConfigError
 from bot.events import ActionExecuted, FollowupAction, SlotSet, UserUttered
+from bot.interfaces import Turn
 from bot.remote_actions import RemoteActions
+from bot.stores.memory import MemoryStore
 from bot.tracker import Tracker
 
 pytestmark = pytest.mark.anyio
@@ -219,8 +221,31 @@ async def test_the_latest_events_are_sent_and_earlier_ones_on_request(remote: Re
     recent = ["action", "user", "slot"]
     result = await remote.run("action_events", tracker(), DOMAIN)
     assert result.events == [SlotSet(name="amount", value=recent)]
-    result = await remote.run("action_events", tracker(), DOMAIN, earlier_events=[FollowupAction(name="action_listen")])
-    assert result.events == [SlotSet(name="amount", value=["followup", *recent])]
+
+
+async def test_the_whole_history_is_sent_on_request(sdk_url: str) -> None:
+    long, store = tracker(), MemoryStore()
+    for _ in range(100):
+        long.apply(FollowupAction(name="action_listen"))
+    async with store.lease("rest:anna") as lease:
+        await store.commit(lease, Turn("rest:anna", tuple(long.events)), long)
+    remote = RemoteActions(sdk_url, all_events=True)
+    remote.history = store.events
+    result = await remote.run("action_events", await store.load("rest:anna", DOMAIN), DOMAIN)
+    assert result.events == [SlotSet(name="amount", value=["action", "user", "slot", *["followup"] * 100])]
+    await remote.close()
+
+
+async def test_what_is_sent_does_not_grow_with_the_conversation(server: "Server") -> None:
+    talk, remote = tracker(), RemoteActions(server.url)
+    sizes = []
+    for _ in range(3):
+        for _ in range(400):
+            talk.apply(SlotSet(name="amount", value=100, timestamp=0.0))
+        await remote.run("action_a", talk, DOMAIN)
+        sizes.append(server.headers[-1]["content-length"])
+    assert sizes[0] == sizes[1] == sizes[2]
+    await remote.close()
 
 
 async def test_many_actions_run_at_once(remote: RemoteActions) -> None:
@@ -332,9 +357,22 @@ async def test_a_server_that_keeps_asking_for_the_domain_is_an_error(server: Ser
         (200, b"", "answered 200 with something that is no JSON"),
         (200, b"[1]", "something else than events and responses"),
         (200, b'{"responses": "hi"}', "something else than events and responses"),
-        (200, b'{"responses": ["hi"]}', "something else than events and responses"),
-        (200, b'{"events": {"event": "slot"}}', "'action_a' must return a list of events, not dict"),
+        (200, b'{"responses": ["hi"]}', "'action_a' said a text, which is no message"),
+        (200, b'{"responses": [{"text": {"de": "hi"}}]}', "'text' of what action 'action_a' said must be a text"),
+        (200, b'{"responses": [{"response": ["hi"]}]}', "'response' of what action 'action_a' said must be a text"),
+        (200, b'{"responses": [{"custom": [1]}]}', "'custom' .* must be an object, not a list"),
+        (200, b'{"events": {"event": "slot"}}', "'action_a' must return a list of events, not an object"),
         (200, b'{"events": [{"event": "slott"}]}', "'action_a' returned something that is no event"),
+        (200, b'{"events": [{"name": "amount"}]}', "an event needs its kind as 'event'"),
+        (200, b'{"events": [{"event": "slot", "name": 5}]}', "'name' of the event 'slot' must be a text, not a number"),
+        (200, b'{"events": [{"event": "user", "parse_data": {"entities": [7]}}]}', "'parse_data' of the event 'user'"),
+        (200, b'{"events": [{"event": "active_loop", "name": "tansfer_form"}]}', "started the form 'tansfer_form'"),
+        (
+            200,
+            b'{"events": [{"event": "slot", "name": "requested_slot", "value": [1]}]}',
+            "'requested_slot' to a list",
+        ),
+        (200, b'{"events": [{"event": "slot", "name": "amount", "value": %b}]}' % (b"[" * 40 + b"]" * 40), "nested"),
         (400, b'{"error": "Invalid body request"}', "answered 400"),
         (400, b'["no"]', "answered 400"),
         (401, b"{}", r"refused us \(401\): check 'token'"),
@@ -371,7 +409,7 @@ async def test_a_server_that_does_not_answer_is_given_up(server: Server) -> None
         return 200, b"null"
 
     server.answer = hang
-    with pytest.raises(ActionError, match="did not answer in time"):
+    with pytest.raises(ActionError, match=r"did not answer within 0\.05 s"):
         await run(RemoteActions(server.url, timeout=0.05))
     go_on.set()
 

@@ -1,0 +1,177 @@
+"""A server that endpoints.yml names (the action server, the NLG server): one JSON question, one JSON answer.
+
+Whatever the server does, an answer is here within `timeout`, or an `EndpointError` that says which server it was and
+what went wrong. It repeats nothing that the server wrote: that may be what a customer said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from bot.errors import ConfigError, EndpointError
+from bot.messages import EMPTY
+from bot.stores import encode
+
+if TYPE_CHECKING:
+    import httpx
+
+LARGEST_ANSWER = 10_000_000
+"""Bytes of an answer that are read."""
+MOST_REDIRECTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The HTTP status, and the body as JSON."""
+
+    status: int
+    content: Any
+
+
+class Endpoint:
+    """The keywords are Rasa's; `what` names the server in messages ("the action server"), `key` its section."""
+
+    def __init__(
+        self,
+        what: str,
+        key: str,
+        url: str,
+        *,
+        headers: Mapping[str, Any] = EMPTY,
+        params: Mapping[str, Any] = EMPTY,
+        basic_auth: Mapping[str, Any] = EMPTY,
+        token: str | None = None,
+        token_name: str = "token",
+        cafile: str | None = None,
+        timeout: float,
+        compress: bool = False,
+    ) -> None:
+        import httpx
+
+        parts = _parts(url)
+        if parts is None:
+            raise ConfigError(f"the 'url' of {key} must be like http://localhost:5055/webhook")
+        for name, section in (("headers", headers), ("params", params), ("basic_auth", basic_auth)):
+            if not isinstance(section, Mapping):
+                raise ConfigError(f"'{name}' of {key} must be a mapping of names to values")
+        if basic_auth and not {"username", "password"} <= set(basic_auth):
+            raise ConfigError(f"'basic_auth' of {key} needs 'username' and 'password'")
+        if timeout <= 0:
+            raise ConfigError(f"'timeout' of {key} must be more than 0 seconds")
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        # Passwords and tokens may stand in a URL; they must not stand in a log.
+        self.shown_url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        self._about = f"{what} {self.shown_url}"
+        self._key = key
+        self._url = httpx.URL(url).copy_merge_params({**_texts(params), **({token_name: token} if token else {})})
+        self._timeout = timeout
+        self._compress = compress
+        self._client = httpx.AsyncClient(
+            headers={**_texts(headers), "Content-Type": "application/json"},
+            auth=(str(basic_auth["username"]), str(basic_auth["password"])) if basic_auth else None,
+            verify=_context(cafile, key) if parts.scheme == "https" else True,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+            # The address in endpoints.yml is meant, not a proxy that the environment happens to name.
+            trust_env=False,
+        )
+
+    async def ask(self, question: Mapping[str, Any], headers: Mapping[str, str] = EMPTY) -> Answer:
+        """POST the question as JSON. `EndpointError` when no JSON comes back in time."""
+        import httpx
+
+        body = encode(question)
+        sent = dict(headers)
+        if self._compress:
+            body = zlib.compress(body)
+            sent["Content-Encoding"] = "deflate"
+        try:
+            async with asyncio.timeout(self._timeout):
+                status, answer = await self._send(
+                    self._client.build_request("POST", self._url, content=body, headers=sent)
+                )
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise self.failed(f"did not answer within {self._timeout:g} s") from error
+        except httpx.ConnectError as error:
+            raise self.failed(f"cannot be reached ({_reason(error)}). Is it running?") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self.failed(f"broke off its answer ({type(error).__name__}): its log may have the reason") from error
+        if status in (401, 403):
+            raise self.failed(f"refused us ({status}): check 'token' of {self._key} in endpoints.yml")
+        try:
+            return Answer(status, orjson.loads(answer))
+        except ValueError as error:
+            raise self.failed(f"answered {status} with something that is no JSON") from error
+
+    def failed(self, problem: str) -> EndpointError:
+        """An error to raise: the server, and what is wrong with it."""
+        return EndpointError(f"{self._about} {problem}")
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _send(self, request: httpx.Request) -> tuple[int, bytes]:
+        for _ in range(MOST_REDIRECTS):
+            response = await self._client.send(request, stream=True)
+            try:
+                following = response.next_request if response.status_code in (307, 308) else None
+                if following is None or following.url.host != request.url.host:
+                    return response.status_code, await self._read(response)
+                request = following
+            finally:
+                await response.aclose()
+        raise self.failed("sends us round in circles: write the address that it means into endpoints.yml")
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        if response.is_redirect:
+            raise self.failed("sends us to another address: if that is meant, write it into endpoints.yml")
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                raise self.failed(f"answered with more than {LARGEST_ANSWER // 1_000_000} MB: the rest was not read")
+        return bytes(body)
+
+
+def _parts(url: str) -> Any:
+    """The parts of an http(s) URL, None when it is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if parts.scheme in ("http", "https") and parts.hostname else None
+
+
+def _texts(section: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in section.items()}
+
+
+def _context(cafile: str | None, key: str) -> ssl.SSLContext:
+    if cafile is not None and not Path(cafile).is_file():
+        raise ConfigError(f"the 'cafile' of {key} does not exist: {cafile}")
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the 'cafile' of {key} holds no certificate: {cafile}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What kind of failure it was: a certificate, a name, a port."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return "it does not speak TLS"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
