@@ -299,6 +299,16 @@ _KINDS: dict[str, type[Event]] = {
         DefinePrevUserUtteredFeaturization,
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent(Event):
+    """An event that a later Frontdesk stored: kept as it is, and without effect."""
+
+    kind: ClassVar[str] = "unknown"
+    data: Mapping[str, Any] = EMPTY
+
+
 # Rasa 2's names of the same events.
 _LEGACY = {"form": "active_loop", "form_validation": "loop_interrupted"}
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -309,6 +319,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 
 def event_to_json(event: Event) -> dict[str, Any]:
     """The wire format of Rasa."""
+    if isinstance(event, UnknownEvent):
+        return dict(event.data)
     out: dict[str, Any] = {"event": event.kind, "timestamp": event.timestamp}
     if event.metadata:
         out["metadata"] = dict(event.metadata)
@@ -323,14 +335,19 @@ def event_to_json(event: Event) -> dict[str, Any]:
     return out
 
 
-def event_from_json(data: Mapping[str, Any]) -> Event:
-    """Read one event; a missing timestamp is now. An unknown kind or a wrong shape is a `DataError`."""
+def event_from_json(data: Mapping[str, Any], *, keep_unknown: bool = False) -> Event:
+    """Read one event; a missing timestamp is now. A wrong shape is a `DataError`.
+
+    So is an unknown kind, unless those are kept: then it is an `UnknownEvent` if it has a time at least.
+    """
     if not isinstance(data, Mapping):
         raise DataError(f"an event must be an object, not {type(data).__name__}")
     given = str(data.get("event", ""))
     kind = _LEGACY.get(given, given)
     cls = _KINDS.get(kind)
     if cls is None:
+        if keep_unknown and given and isinstance(data.get("timestamp"), float | int):
+            return UnknownEvent(timestamp=float(data["timestamp"]), data=dict(data))
         raise UnknownName("event", given, _KINDS)
     values: dict[str, Any] = {name: data[name] for name in _FIELDS[kind] if name in data}
     if given == "form_validation":

@@ -37,6 +37,8 @@ from bot.states import History, State, slot_states, user_state
 LISTEN = "action_listen"
 RECENT_EVENTS = 60
 """How many of the latest events a loaded tracker has: enough for forms and custom actions."""
+SNAPSHOT_VERSION = 1
+"""Of what `Tracker.to_json` gives. One more when an older version could not read it."""
 
 
 @dataclass(slots=True)
@@ -367,6 +369,7 @@ class Tracker:
         """All that `from_json` needs; its size is bounded."""
         return {
             **self._moment().to_json(),
+            "version": SNAPSHOT_VERSION,
             "conversation_id": self.conversation_id,
             "event_count": self.event_count,
             "latest_event_time": self.latest_event_time,

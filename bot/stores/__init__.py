@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,7 +20,9 @@ from bot.errors import DataError, LeaseLost, StoreError
 from bot.events import BotUttered, Event, event_from_json, event_to_json
 from bot.interfaces import Lease, Turn
 from bot.messages import Attachment, BotMessage, UserMessage
-from bot.tracker import Tracker
+from bot.tracker import SNAPSHOT_VERSION, Tracker
+
+log = logging.getLogger(__name__)
 
 # ---- what is kept, as JSON -----------------------------------------------------------------------
 
@@ -55,17 +58,32 @@ def encode_events(events: Iterable[Event]) -> bytes:
 def decode_events(bodies: Sequence[bytes], key: str) -> list[Event]:
     """The events of several `encode_events`, in order. Damage is a `StoreError` that names the conversation."""
     try:
-        return [event_from_json(row) for rows in orjson.loads(b"[" + b",".join(bodies) + b"]") for row in rows]
+        rows = [row for rows in orjson.loads(b"[" + b",".join(bodies) + b"]") for row in rows]
+        return [event_from_json(row, keep_unknown=True) for row in rows]
     except (ValueError, TypeError, DataError) as error:
         raise StoreError(f"the stored events of '{key}' are damaged: {error}") from error
 
 
-def decode_tracker(snapshot: bytes, recent: Sequence[Event], key: str, domain: Domain) -> Tracker:
-    """The tracker of a snapshot; `recent` are the latest `RECENT_EVENTS` events, oldest first."""
+def decode_tracker(snapshot: bytes, recent: Sequence[Event], key: str, domain: Domain) -> Tracker | None:
+    """The tracker of a snapshot; `recent` are the latest `RECENT_EVENTS` events, oldest first.
+
+    None when a later Frontdesk wrote it, and the events alone are to be gone by (see `fold`).
+    """
     try:
-        return Tracker.from_json(orjson.loads(snapshot), domain, recent)
+        data = orjson.loads(snapshot)
+        if data.get("version", SNAPSHOT_VERSION) > SNAPSHOT_VERSION:
+            log.warning("conversation %s: a later version wrote its state, which is made anew of its events", key)
+            return None
+        return Tracker.from_json(data, domain, recent)
     except (ValueError, TypeError, KeyError, AttributeError, DataError) as error:
         raise StoreError(f"the stored state of '{key}' is damaged: {type(error).__name__}: {error}") from error
+
+
+def fold(events: Sequence[Event], key: str, domain: Domain) -> Tracker:
+    """The tracker that all events of a conversation make, oldest first."""
+    tracker = Tracker.new(key, domain)
+    tracker.apply_all(events)
+    return tracker
 
 
 def decode_replies(body: bytes, key: str) -> list[BotMessage]:

@@ -19,6 +19,7 @@ from bot.stores import (
     encode,
     encode_events,
     encode_message,
+    fold,
 )
 from bot.tracker import RECENT_EVENTS, Tracker
 
@@ -67,7 +68,8 @@ class MemoryStore:
         if conversation is None:
             return Tracker.new(conversation_id, domain)
         recent = decode_events(_last_turns(conversation), conversation_id)[-RECENT_EVENTS:]
-        return decode_tracker(conversation.snapshot, recent, conversation_id, domain)
+        tracker = decode_tracker(conversation.snapshot, recent, conversation_id, domain)
+        return tracker or fold(await self.events(conversation_id), conversation_id, domain)
 
     async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
         self._leases.check(lease, turn, tracker)

@@ -32,6 +32,7 @@ from bot.stores import (
     encode,
     encode_events,
     encode_message,
+    fold,
 )
 from bot.tracker import RECENT_EVENTS, Tracker
 
@@ -148,7 +149,8 @@ class SQLiteStore:
             self._remember(conversation_id, recent)
         else:
             self._cache.move_to_end(conversation_id)
-        return decode_tracker(recent.snapshot, recent.events, conversation_id, domain)
+        tracker = decode_tracker(recent.snapshot, recent.events, conversation_id, domain)
+        return tracker or fold(await self.events(conversation_id), conversation_id, domain)
 
     async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
         self._leases.check(lease, turn, tracker)

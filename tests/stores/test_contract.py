@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import bot.stores
+import bot.tracker
 from bot.domain import Domain, SlotSpec
 from bot.errors import LeaseLost, StoreError
-from bot.events import ActionExecuted, BotUttered, Event, SlotSet, UserUttered, event_to_json
+from bot.events import ActionExecuted, BotUttered, Event, SlotSet, UnknownEvent, UserUttered, event_to_json
 from bot.interfaces import Store, Turn
 from bot.messages import Attachment, BotMessage, UserMessage
 from bot.stores.memory import MemoryStore
@@ -469,3 +470,25 @@ async def test_tokens_grow_over_reopening(name: str, tmp_path: Path) -> None:
         pass
     async with opened(name, tmp_path) as store, store.lease(ANNA) as after:
         assert after.token > before.token
+
+
+# ---- written by a later version -------------------------------------------------------------------
+
+
+async def test_a_conversation_that_a_later_version_wrote_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    later = {"event": "mood_changed", "timestamp": 1e10, "mood": "glad"}
+    with monkeypatch.context() as future:
+        future.setattr(bot.tracker, "SNAPSHOT_VERSION", 2)
+        events = (*said("hi", "hello"), SlotSet(name="payee", value="Tom"), UnknownEvent(timestamp=1e10, data=later))
+        await take_turn(store, events)
+    tracker = await store.load(ANNA, DOMAIN)
+    assert tracker.slots["payee"] == "Tom"
+    assert "rest:anna: a later version wrote its state" in caplog.text
+    await take_turn(store, said("again", "hello again"), "m2")
+    caplog.clear()
+    tracker = await store.load(ANNA, DOMAIN)
+    assert (tracker.slots["payee"], tracker.event_count) == ("Tom", 8)
+    assert as_json(await store.events(ANNA))[4] == later
+    assert not caplog.text
