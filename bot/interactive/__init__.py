@@ -1,1 +1,5 @@
 """`frontdesk interactive`: talk to the bot, correct it, and keep what was said as training data."""
+
+from bot.interactive.session import interactive
+
+__all__ = ["interactive"]
