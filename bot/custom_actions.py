@@ -256,9 +256,7 @@ async def run_action(action: Any, tracker: Tracker, domain: Domain, *, idempoten
         theirs.idempotency_key = idempotency_key
     else:
         theirs = _sdk_tracker(tracker)
-    # A form's list of slots is what an action may lengthen in place; the rest is large and only read.
-    described = {**domain.raw, "forms": _apart(domain.raw.get("forms") or {})}
-    returned, said = await call_action(action, theirs, described)
+    returned, said = await call_action(action, theirs, domain.raw)
     result = ActionResult(read_events(returned, name, domain), read_messages(said, name))
     try:
         encode(result.messages)
@@ -268,16 +266,20 @@ async def run_action(action: Any, tracker: Tracker, domain: Domain, *, idempoten
     return result
 
 
-async def call_action(action: Any, tracker: Any, domain: Mapping[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
+async def call_action(
+    action: Any, tracker: Any, domain: Mapping[str, Any], *, longest: float | None = None
+) -> tuple[Any, list[dict[str, Any]]]:
     """What the action returned, and what it said, as it gave them. `tracker` is ours, or rasa-sdk's for its classes.
 
-    Raises what `run_action` does.
+    Raises what `run_action` does; `longest` is in seconds, `LONGEST_RUN` when it is not given.
     """
     name, ours = action.name(), isinstance(action, Action)
+    # A form's list of slots is what an action may lengthen in place; the rest is large and only read.
+    described = {**domain, "forms": _apart(domain.get("forms") or {})}
     dispatcher: Any = Dispatcher() if ours else _sdk().executor.CollectingDispatcher()
     try:
-        async with asyncio.timeout(LONGEST_RUN):
-            returned = await _call(action, dispatcher, tracker, domain)
+        async with asyncio.timeout(longest or LONGEST_RUN):
+            returned = await _call(action, dispatcher, tracker, described)
             if getattr(dispatcher, "is_streaming_active", False):
                 await dispatcher.stream_end()
             return returned if ours else _sdk_events(action, returned), list(dispatcher.messages)

@@ -17,8 +17,11 @@ _Check = Callable[[Any], str | None]
 """What a value should have been, None when it is that."""
 
 
-def read_event(data: Any) -> Event:
-    """The event. `DataError` says what is wrong with it, and quotes no value: that may be a customer's."""
+def read_event(data: Any, *, keep_unknown: bool = False) -> Event:
+    """The event. `DataError` says what is wrong with it, and quotes no value: that may be a customer's.
+
+    An event of an unknown kind is `UnknownName`; or, if those are kept and it has a time, an `UnknownEvent`.
+    """
     if not isinstance(data, Mapping):
         raise DataError(f"an event must be an object, not {kind_of(data)}")
     kind = data.get("event")
@@ -30,7 +33,7 @@ def read_event(data: Any) -> Event:
             raise DataError(f"'{name}' of the event '{kind}' must be {expected}")
     if not is_shallow(dict(data), DEEPEST_JSON + 5):
         raise DataError(f"the event '{kind}' is nested deeper than {DEEPEST_JSON} levels")
-    return event_from_json({name: value for name, value in data.items() if value is not None})
+    return event_from_json({name: one for name, one in data.items() if one is not None}, keep_unknown=keep_unknown)
 
 
 def kind_of(value: Any) -> str:
