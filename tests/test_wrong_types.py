@@ -27,16 +27,16 @@ FILES: dict[str, str] = {
         intents: [greet, {order: {use_entities: [dish]}}, faq]
         entities: [dish, {city: {roles: [from, to], groups: [a]}}]
         slots:
-          dish: 
+          dish:
             type: text
             influence_conversation: true
             mappings: [{type: from_entity, entity: dish, conditions: [{active_loop: order_form, requested_slot: dish}]}]
-          size: 
-            {type: categorical, values: [small, large], initial_value: small, mappings: [{type: from_intent, value: large}]}
+          size:
+            {type: categorical, values: [small, large], initial_value: small, mappings: [{type: from_intent, value: 1}]}
           price: {type: float, min_value: 0, max_value: 9, mappings: [{type: custom, action: action_price}]}
         forms: {order_form: {required_slots: [dish], ignored_intents: [greet]}}
         responses:
-          utter_greet: 
+          utter_greet:
           - text: Hello
             buttons: [{title: Order, payload: /order}]
             channel: rest
