@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -56,6 +57,8 @@ def certify(
                 "No Python with Rasa was found, so nothing is compared. Name one with --rasa, or have one made: "
                 f"frontdesk certify {project} --make-rasa-environment"
             )
+    # What rasa-sdk remarks on each turn would drown what is said here.
+    logging.getLogger("rasa_sdk").setLevel(logging.ERROR)
     certificate = make_certificate(loaded, python, _tell)
     print(as_markdown(certificate))
     if out:
