@@ -29,16 +29,13 @@ _bot_log = logging.getLogger("bot")
 
 
 _FOLDER = "The project's folder holds config, domain and data: name it with --project."
-_TESTS = "Tests are read from tests/ in the project's folder."
 _MODELS = "Models are kept in models/ in the project's folder."
 _OF_RASA = {
-    **dict.fromkeys(("--data", "--domain", "--config", "-d", "-c"), _FOLDER),
+    **dict.fromkeys(("--data", "--domain", "--config", "-d", "-c", "--stories", "--nlu", "-s", "-u"), _FOLDER),
     **dict.fromkeys(("--endpoints", "--credentials"), "endpoints.yml and credentials.yml beside config.yml are read."),
-    **dict.fromkeys(("--stories", "--nlu", "-s", "-u", "--cross-validation"), _TESTS),
     **dict.fromkeys(("--out", "--fixed-model-name"), _MODELS),
     **dict.fromkeys(("--jwt-secret", "--jwt-method"), "Callers of the API show a token: --auth-token."),
     **dict.fromkeys(("--no-prompt", "--init-dir"), "Name the folder, nothing is asked: frontdesk init my-bank"),
-    **dict.fromkeys(("split", "convert", "migrate"), "What there is: frontdesk data validate"),
 }
 """Words of Rasa's command line that mean nothing here, with what to do instead."""
 

@@ -335,9 +335,8 @@ def test_rasas_halves_of_training_train_everything(run: Run, shop: Path, what: s
         (["run", "--jwt-secret", "x"], "Callers of the API show a token: --auth-token."),
         (["train", "--data", "data", "-d", "domain.yml"], "name it with --project."),
         (["train", "--out", "models"], "Models are kept in models/ in the project's folder."),
-        (["test", "--stories", "tests"], "Tests are read from tests/ in the project's folder."),
+        (["train", "--stories", "data"], "name it with --project."),
         (["init", "--no-prompt"], "nothing is asked: frontdesk init my-bank"),
-        (["data", "migrate"], "What there is: frontdesk data validate"),
     ],
 )
 def test_what_rasa_has_and_we_have_not_is_a_line_with_what_to_do(

@@ -21,7 +21,7 @@ from bot.errors import ConfigError
 from bot.evaluation.conversations import open_origins, run_conversation
 from bot.evaluation.nlu import NluReport, cross_validate, evaluate_nlu
 from bot.evaluation.printing import print_report
-from bot.evaluation.reading import Tests, read_tests
+from bot.evaluation.reading import Tests, choose_tests, read_tests
 from bot.evaluation.report import Report
 from bot.evaluation.stories import StoryReport, evaluate_stories
 from bot.project import Project
@@ -31,6 +31,7 @@ __all__ = [
     "Report",
     "StoryReport",
     "Tests",
+    "choose_tests",
     "cross_validate",
     "evaluate",
     "evaluate_nlu",
@@ -41,11 +42,17 @@ __all__ = [
 
 
 async def evaluate(
-    project: Project, assistant: Assistant, what: str | None = None, tests: Tests | None = None, *, e2e: bool = True
+    project: Project,
+    assistant: Assistant,
+    what: str | None = None,
+    tests: Tests | None = None,
+    *,
+    e2e: bool = True,
+    stops: bool = False,
 ) -> Report:
     """Run the project's tests (or `tests`) with its trained assistant; `what` is nlu or core for one half.
 
-    Without `e2e`, what is typed in stories counts as understood.
+    Without `e2e`, what is typed in stories counts as understood; `stops` at the first story that goes otherwise.
     """
     if what not in (None, "nlu", "core"):
         raise ConfigError(f"'frontdesk test {what}' is not known: it is 'nlu', 'core' or nothing for both")
@@ -57,7 +64,7 @@ async def evaluate(
         if what != "core":
             nlu = await evaluate_nlu(assistant, tests.examples)
         if what != "nlu":
-            stories = await evaluate_stories(assistant, tests.stories, e2e)
+            stories = await evaluate_stories(assistant, tests.stories, e2e, stops=stops)
             origins = open_origins(project)
             for number, conversation in enumerate(tests.conversations):
                 conversations.append(await run_conversation(conversation, assistant, number, origins))

@@ -78,6 +78,10 @@ class ConversationResult:
     turns: list[TurnTaken] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def failed(self) -> bool:
+        return self.problem is not None
+
     def __str__(self) -> str:
         return f"{self.at}: '{self.conversation.name}': {self.problem}"
 

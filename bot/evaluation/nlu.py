@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +40,17 @@ class Judged:
 
     @property
     def right(self) -> bool:
+        """As Rasa counts: whether the guess was right, acted on or not."""
         return self.expected == self.predicted
+
+    @property
+    def heard(self) -> str:
+        """What the bot acts on."""
+        return FALLBACK if self.fell_back else self.predicted or "(none)"
+
+    @property
+    def understood(self) -> bool:
+        return self.expected == self.heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,12 @@ class NluReport:
     folds: tuple[float, ...] = ()
     left_out: tuple[str, ...] = ()
     """Intents with too few examples for so many folds."""
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of messages that the bot acts on as it should."""
+        return sum(one.understood for one in self.intents) / max(len(self.intents), 1)
 
     @property
     def intent_figures(self) -> Figures:
@@ -122,7 +139,10 @@ def response_json(one: Judged) -> dict[str, Any]:
 
 async def evaluate_nlu(assistant: Assistant, examples: Sequence[Example]) -> NluReport:
     """What the assistant understands of these examples."""
-    return judge(examples, await asyncio.gather(*(assistant.parse(example.text) for example in examples)))
+    started = time.perf_counter()
+    parses = await asyncio.gather(*(assistant.parse(example.text) for example in examples))
+    seconds = time.perf_counter() - started
+    return dataclasses.replace(judge(examples, parses), seconds=seconds)
 
 
 def judge(examples: Sequence[Example], parses: Sequence[Parse]) -> NluReport:
@@ -174,6 +194,7 @@ def cross_validate(
     held_out: list[Example] = []
     parses: list[Parse] = []
     accuracies = []
+    seconds = 0.0
     for number, test in enumerate(_parts(kept, folds, project.config.seed)):
         if progress:
             progress(f"fold {number + 1} of {folds}", number / folds)
@@ -182,11 +203,13 @@ def cross_validate(
         learnt = tuple(example for index, example in enumerate(kept) if index not in chosen)
         pipeline.train(dataclasses.replace(data, examples=learnt))
         tested = [kept[index] for index in test]
+        started = time.perf_counter()
         found = pipeline.parse([example.text for example in tested])
-        accuracies.append(judge(tested, found).intent_figures.accuracy)
+        seconds += time.perf_counter() - started
+        accuracies.append(judge(tested, found).accuracy)
         held_out += tested
         parses += found
-    return dataclasses.replace(judge(held_out, parses), folds=tuple(accuracies), left_out=left_out)
+    return dataclasses.replace(judge(held_out, parses), folds=tuple(accuracies), left_out=left_out, seconds=seconds)
 
 
 def _frequent(examples: Sequence[Example], folds: int) -> tuple[list[Example], tuple[str, ...]]:

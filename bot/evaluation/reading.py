@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.errors import Source
+from bot.errors import ConfigError, Source
 from bot.evaluation.conversation_file import ConversationReader
 from bot.evaluation.conversations import Conversation
 from bot.evaluation.rasa_cases import CaseReader
 from bot.nlu_file import NluReader
-from bot.project import Project
+from bot.project import Project, files_in
 from bot.story_file import read_stories
 from bot.training_data import Example, Story
+from bot.training_files import read_nlu_files
 from bot.validation import check_dialogues, check_examples
 from bot.yaml_file import Fields, Problems, read_yaml, shown
 
@@ -35,16 +36,64 @@ class Tests:
     conversations: tuple[Conversation, ...]
     learnt: bool = False
 
+    def __str__(self) -> str:
+        """How many of what, and of which files."""
+        parts = (("message", self.examples), ("story", self.stories), ("conversation", self.conversations))
+        counts = [f"{len(part)} {plural(word, len(part))}" for word, part in parts if part]
+        files = dict.fromkeys(one.source.file for _, part in parts for one in part)
+        shown_files = [*files][:MOST_FILES] + (["…"] if len(files) > MOST_FILES else [])
+        return f"{', '.join(counts) or 'nothing'}{' of ' if files else ''}{', '.join(shown_files)}"
 
-def read_tests(project: Project, files: Sequence[Path] | None = None) -> Tests:
-    """The project's test files, or `files` in their place; all mistakes in them at once, as `ProjectErrors`."""
+
+MOST_FILES = 6
+"""How many are named."""
+
+
+def plural(word: str, number: int) -> str:
+    if number == 1:
+        return word
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+
+
+def choose_tests(project: Project, what: str | None, nlu: Path | None = None, stories: Path | None = None) -> Tests:
+    """The tests for `frontdesk test`: those in the project's tests/, or in the files or folders named.
+
+    Rasa takes the training examples where there are no others, and so do we in a project of its layout, or when
+    understanding alone is asked for.
+    """
+    found = read_tests(project)
+    examples, dialogues = found.examples, found
+    if what == "core":
+        examples = ()
+    elif nlu is not None:
+        examples = read_nlu_files(nlu, project.config.languages[0]).data.examples
+    elif not examples and (what == "nlu" or (what is None and project.config.packs is None)):
+        examples = project.data.examples
+    if what == "nlu":
+        dialogues = Tests((), (), ())
+    elif stories is not None:
+        if not stories.exists():
+            raise ConfigError(f"there is no file or folder '{shown(stories)}'")
+        files = [stories] if stories.is_file() else files_in(stories, (".yml", ".yaml"))
+        dialogues = read_tests(project, files, loose=True)
+    learnt = {(example.text, example.intent) for example in project.data.examples}
+    known = bool(examples) and all((example.text, example.intent) in learnt for example in examples)
+    return Tests(tuple(examples), dialogues.stories, dialogues.conversations, known)
+
+
+def read_tests(project: Project, files: Sequence[Path] | None = None, *, loose: bool = False) -> Tests:
+    """The project's test files, or `files` in their place; all mistakes in them at once, as `ProjectErrors`.
+
+    With `loose` a file may hold other things as well: rules, the domain.
+    """
     problems = Problems(strict=project.config.packs is not None)
     nlu = NluReader(problems)
     stories: list[Story] = []
     conversations: list[Conversation] = []
     for file in project.tests if files is None else files:
         content = read_yaml(file, problems)
-        fields = Fields(content, Source(shown(file), 1), f"the file '{file.name}'", problems, _KEYS)
+        known = None if loose else _KEYS
+        fields = Fields(content, Source(shown(file), 1), f"the file '{file.name}'", problems, known)
         nlu.read(fields.data.get("nlu"), fields.source("nlu"))
         stories += read_stories(fields.data.get("stories"), fields.source("stories"), problems)
         conversations += ConversationReader(fields, project.domain, problems).read()

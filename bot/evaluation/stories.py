@@ -49,6 +49,10 @@ class StoryResult:
     intents: list[tuple[str, str]] = field(default_factory=list)
     entities: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def failed(self) -> bool:
+        return bool(self.mismatches)
+
     def __str__(self) -> str:
         first = self.mismatches[0]
         return f"{first.source}: story '{self.name}': {first.problem}"
@@ -67,7 +71,7 @@ class StoryReport:
 
     @property
     def failed(self) -> list[StoryResult]:
-        return [result for result in self.results if result.mismatches]
+        return [result for result in self.results if result.failed]
 
     @property
     def figures(self) -> Figures:
@@ -104,8 +108,13 @@ def without_confusions(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def evaluate_stories(assistant: Assistant, stories: Sequence[Story], e2e: bool = False) -> StoryReport:
-    """Follow every story. With `e2e` what the customer types is understood first, and judged, too."""
+async def evaluate_stories(
+    assistant: Assistant, stories: Sequence[Story], e2e: bool = False, *, stops: bool = False
+) -> StoryReport:
+    """Follow every story. With `e2e` what the customer types is understood first, and judged, too.
+
+    `stops`: no further than to the first story that goes otherwise.
+    """
     results = list(_unreached(stories))
     for name, source, steps, end in ways(stories):
         result = StoryResult(name, source, steps)
@@ -113,6 +122,8 @@ async def evaluate_stories(assistant: Assistant, stories: Sequence[Story], e2e: 
         await _Follower(assistant, result, e2e).follow(ends=end is not None)
         result.seconds = time.perf_counter() - started
         results.append(result)
+        if stops and result.failed:
+            break
     return StoryReport(tuple(results), e2e)
 
 
