@@ -283,9 +283,10 @@ class Store(Protocol):
     the message need not have been accepted. It raises `LeaseLost`, and stores nothing, when another
     holder has the lease, the conversation has moved on, or the message was answered before; a value that
     is no JSON is a `StoreError` that names the event. `replace` stores a turn and its snapshot in place of
-    all that there was, under the same conditions; messages that were answered stay answered. `replies` answers a message that comes again
-    (None: not consumed yet). `events` reads the history, oldest first. `delete` erases all of it, and a
-    turn under way can no longer be committed.
+    all that there was, under the same conditions; messages that were answered stay answered. `replies`
+    answers a message that comes again (None: not consumed yet). `events` reads the history, oldest first.
+    `conversation_ids` lists those after an id, in the order of their letters. `delete` erases a conversation
+    wholly, and a turn under way can no longer be committed.
     """
 
     async def accept(self, message: UserMessage) -> bool: ...
@@ -303,6 +304,8 @@ class Store(Protocol):
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None: ...
 
     async def events(self, conversation_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]: ...
+
+    async def conversation_ids(self, *, after: str = "", limit: int = 1000) -> list[str]: ...
 
     async def delete(self, conversation_id: str) -> None: ...
 

@@ -114,6 +114,9 @@ class MemoryStore:
         start = turns[0].start if turns else 0
         return events[max(after - start, 0) : max(last - start, 0)]
 
+    async def conversation_ids(self, *, after: str = "", limit: int = 1000) -> list[str]:
+        return sorted(key for key in self._conversations if key > after)[:limit]
+
     async def delete(self, conversation_id: str) -> None:
         self._leases.revoke(conversation_id)
         self._conversations.pop(conversation_id, None)

@@ -221,6 +221,13 @@ class SQLiteStore:
         # A long history takes its time to read: others are served meanwhile.
         return await asyncio.to_thread(_read_events, self._path, key, after, limit)
 
+    async def conversation_ids(self, *, after: str = "", limit: int = 1000) -> list[str]:
+        rows = self._read(
+            "SELECT conversation_id FROM conversations WHERE conversation_id > ? ORDER BY conversation_id LIMIT ?",
+            (_text(after), limit),
+        )
+        return [key for (key,) in rows]
+
     async def delete(self, conversation_id: str) -> None:
         key = _text(conversation_id)
 

@@ -367,6 +367,15 @@ async def test_a_turn_costs_the_same_after_ten_thousand_events(store: Store, mon
     assert late[1] <= early[1] * 1.1
 
 
+async def test_conversations_are_listed_in_order_a_page_at_a_time(store: Store) -> None:
+    for name in ("rest:zoe", "rest:anna", "telegram:42", "rest:ben"):
+        await take_turn(store, said("hi", "Hello"), conversation_id=name)
+    assert await store.accept(message(sender_id="nobody-has-answered-yet"))
+    assert await store.conversation_ids(limit=2) == ["rest:anna", "rest:ben"]
+    assert await store.conversation_ids(after="rest:ben", limit=2) == ["rest:zoe", "telegram:42"]
+    assert await store.conversation_ids(after="telegram:42") == []
+
+
 async def test_a_deleted_conversation_leaves_nothing(store: Store) -> None:
     await take_turn(store, said("hi", "hello"))
     await store.accept(message("more", "m2"))
