@@ -62,7 +62,7 @@ def convert_nlu(place: Path, out: Path, kind: str, language: str = "en") -> list
     notes = list(found.notes)
     unnamed = sum(not example.intent for example in found.data.examples)
     if unnamed and kind == "yaml":
-        notes.append(f"{unnamed} examples without an intent are left out: YAML has no place for them")
+        notes.append(f"examples without an intent ({unnamed}) are left out: YAML has no place for them")
     return notes
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from bot.cli import app
 from bot.errors import ConfigError, ProjectErrors
 from bot.messages import Entity
 from bot.nlu_writing import annotated, to_nlu_json, to_nlu_yaml
@@ -177,7 +179,7 @@ def test_a_converted_file_is_rasas_own_but_for_what_rasa_leaves_out(tmp_path: Pa
     source = tmp_path / "data/nlu.json"
     source.write_text(source.read_text().replace("data/lookups/cities.txt", str(lookup)))
     notes = convert_nlu(source, tmp_path / "out/nlu.yml", "yaml")
-    assert notes == ["1 examples without an intent are left out: YAML has no place for them"]
+    assert notes == ["examples without an intent (1) are left out: YAML has no place for them"]
     ours, rasas = (
         yaml.safe_load(file.read_text(encoding="utf-8"))
         for file in (tmp_path / "out/nlu.yml", PROJECTS / "json_converted_by_rasa.yml")
@@ -323,3 +325,24 @@ def test_a_fraction_is_between_0_and_1(tmp_path: Path, fraction: float) -> None:
 def test_without_stories_there_is_nothing_to_split(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there are no stories in"):
         split_stories(tmp_path, tmp_path / "out", 0.8, 1)
+
+
+# ---- the commands ----
+
+
+def test_the_commands_say_what_they_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PROJECTS / "json", tmp_path, dirs_exist_ok=True)
+    shutil.copy(PROJECTS / "rasa_init/data/stories.yml", tmp_path / "data/stories.yml")
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke
+    done = run(app, ["data", "convert", "nlu", "--data", "data", "--out", "nlu.yml"])
+    assert done.stderr == "warning: examples without an intent (1) are left out: YAML has no place for them\n"
+    assert done.stdout == "Written: nlu.yml\n"
+    assert run(app, ["data", "convert", "nlu", "--data", "nlu.yml", "--out", "nlu.json", "-f", "json"]).exit_code == 0
+    assert json.loads(Path("nlu.json").read_text())["rasa_nlu_data"]["common_examples"][0]["intent"] == "Book"
+    done = run(app, ["data", "split", "nlu", "--random-seed", "1", "--training-fraction", "0.5"])
+    assert done.stdout.splitlines()[-1] == (
+        "2 files written: train_test_split/training_data.yml, train_test_split/test_data.yml"
+    )
+    done = run(app, ["data", "split", "stories", "-s", "data", "--out", "halves"])
+    assert done.output == "2 files written: halves/train_stories.yml, halves/test_stories.yml\n"

@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from bot.commands import count
+from bot.commands.migrate import migrate
 from bot.commands.validate import validate
 from bot.yaml_file import shown
 
 app = typer.Typer(name="data", help="Check, convert, split and migrate a project's data files.", no_args_is_help=True)
 app.command("validate", epilog="Example: `frontdesk data validate`")(validate)
+app.command("migrate", epilog="Example: `frontdesk data migrate --out new-bot`")(migrate)
 
 convert = typer.Typer(name="convert", help="Examples from one file format to another.", no_args_is_help=True)
 split = typer.Typer(name="split", help="Data for training and data for testing.", no_args_is_help=True)
