@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,6 +13,7 @@ import orjson
 
 from bot.assistant import Assistant
 from bot.certify.dialogues import Dialogue, answer
+from bot.certify.in_rasa import has_actions
 from bot.certify.turns import Turn, read_turn
 from bot.domain import REQUESTED_SLOT
 from bot.evaluation.conversations import set_up
@@ -35,6 +37,13 @@ class Held:
     @property
     def says(self) -> list[str]:
         return [turn.said for turn in self.turns]
+
+
+def in_process(project: Project) -> Project:
+    """Its own actions run in this process, whatever server endpoints.yml names: Rasa gets a server of its own."""
+    if not has_actions(project.root):
+        return project
+    return dataclasses.replace(project, config=dataclasses.replace(project.config, action_endpoint=None))
 
 
 async def hold(

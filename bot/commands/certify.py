@@ -42,7 +42,7 @@ def certify(
     stories and rules, too), and lists what a team must know before it moves. Exit code 1 when a difference is
     unexplained.
     """
-    from bot.certify import certify as make_certificate
+    from bot.certify.certifying import certify as make_certificate
     from bot.certify.real_rasa import find_rasa, make_environment
     from bot.certify.writing import SUFFIXES, as_markdown, write
 

@@ -162,7 +162,8 @@ def _looks(steps: Sequence[Step]) -> Iterator[Look]:
             case UserStep() | OrStep():
                 found.append(Look("user", _said(step), form=form))
             case ActionStep(name=name, text=text):
-                found.append(Look("action", name or f"“{text}”", form=form))
+                is_form = name is not None and name == form
+                found.append(Look("form" if is_form else "action", name or f"“{text}”", form=form))
             case CheckpointStep(name=name, slots=slots):
                 found.append(Look("checkpoint", name, tuple(map(_slot, slots))))
             case LoopStep(name=None):
