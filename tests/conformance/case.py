@@ -109,31 +109,3 @@ def _with_session(domain: dict[str, Any]) -> dict[str, Any]:
 def _write(file: Path, data: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-# ---- what is compared ----
-
-
-def normalised(event: dict[str, Any]) -> dict[str, Any]:
-    """An event without what must differ: times, ids, confidences, and Rasa's bookkeeping in metadata."""
-    kept = {
-        key: value for key, value in event.items() if key not in ("timestamp", "metadata", "message_id", "confidence")
-    }
-    if not kept.get("hide_rule_turn"):
-        kept.pop("hide_rule_turn", None)
-    if event["event"] == "user":
-        kept["parse_data"] = _parse(event.get("parse_data") or {})
-    if event["event"] == "bot":
-        kept["data"] = {key: value for key, value in (event.get("data") or {}).items() if value}
-        kept["utter_action"] = (event.get("metadata") or {}).get("utter_action")
-    if event["event"] == "cancel_reminder":
-        return {"event": "cancel_reminder"}  # Rasa writes no more (see docs/rasa-differences.md)
-    return {key: value for key, value in kept.items() if value not in (None, {}, []) or key in ("value", "name")}
-
-
-def _parse(parse: dict[str, Any]) -> dict[str, Any]:
-    entities = [
-        {key: entity.get(key) for key in ("entity", "value", "role", "group") if entity.get(key) is not None}
-        for entity in parse.get("entities") or []
-    ]
-    return {"intent": (parse.get("intent") or {}).get("name"), "entities": entities}

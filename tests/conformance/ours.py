@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bot.channels.rest import write_messages
-from case import Case, Step, normalised, write_project
+from case import Case, Step, write_project
 
 from bot.assistant import Assistant
+from bot.certify.turns import normalised
 from bot.events import event_to_json
 from bot.messages import UserMessage
 from bot.project import load_project

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import json
-import logging
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
-os.environ.update(
-    TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", RASA_TELEMETRY_ENABLED="false", LOG_LEVEL="CRITICAL"
-)
-warnings.filterwarnings("ignore")
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from case import HERE, Case, normalised, read_cases, write_project  # noqa: E402
+from case import HERE, Case, read_cases, write_project
+
+from bot.certify.in_rasa import quiet, say, start_actions, train
+from bot.certify.turns import normalised
 
 TIMES: dict[str, dict[str, Any]] = {}
 
@@ -66,7 +63,7 @@ def record(case: Case) -> dict[str, Any]:
         try:
             endpoint = None
             if "actions" in case.sections:
-                server, endpoint = start_actions(folder)
+                server, endpoint, _ = start_actions(folder, [sys.executable])
             started = time.perf_counter()
             try:
                 model = train(folder)
@@ -82,38 +79,9 @@ def record(case: Case) -> dict[str, Any]:
     return {"digest": case.digest, "rule": case.rule, "dialogues": dialogues}
 
 
-def train(folder: Path) -> str:
-    from rasa.model_training import train as rasa_train
-    from rasa.shared.core.domain import Domain
-
-    # Its fingerprint writes into the domain itself, so that a story with a `bot:` step is refused as a duplicate.
-    Domain.as_dict = lambda self: dict(self._data)
-    domain = "domain" if (folder / "domain").is_dir() else "domain.yml"
-    result = rasa_train(domain, "config.yml", ["data"], output="models", force_training=True)
-    if not result.model:
-        raise ValueError("nothing was trained")
-    return str(result.model)
-
-
-def start_actions(folder: Path) -> Any:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.05)
-    return server, f"http://127.0.0.1:{port}/webhook"
-
-
 async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
     from rasa.core import jobs
     from rasa.core.agent import Agent
-    from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
     from rasa.core.tracker_store import SQLTrackerStore
     from rasa.utils.endpoints import EndpointConfig
 
@@ -125,16 +93,10 @@ async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
         sender = f"sender-{number}"
         replies = []
         for step in steps:
-            if step.pause:
-                await asyncio.sleep(step.pause)
-                continue
-            started = time.perf_counter()
-            output = CollectingOutputChannel()
-            output.name = lambda channel=step.channel: channel  # type: ignore[method-assign, misc]
-            message = UserMessage(step.say, output, sender_id=sender, input_channel=step.channel)
-            said = await agent.handle_message(message)
-            TIMES[case.name]["turns"].append(time.perf_counter() - started)
-            replies.append([{k: v for k, v in one.items() if k != "recipient_id"} for one in said or []])
+            turn = await say(agent, sender, dataclasses.asdict(step))
+            if turn:
+                TIMES[case.name]["turns"].append(turn["seconds"])
+                replies.append(turn["messages"])
         tracker = await agent.tracker_store.retrieve_full_tracker(sender)
         events = [normalised(event.as_dict()) for event in tracker.events]
         dialogues.append({"replies": replies, "events": events})
@@ -143,8 +105,5 @@ async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    import structlog
-
-    logging.disable(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet()
     main()
