@@ -64,7 +64,7 @@ def python_310() -> Iterator[Path]:
 
 def make_environment(tell: Callable[[str], None]) -> Path:
     """A virtual environment with Rasa, for the next time as well. Some minutes, and 2 GB."""
-    python = next(python_310(), None)
+    python = next((python for python in python_310() if _answer(python, "import sys; print(sys.version)")), None)
     if python is None:
         raise FrontdeskError(
             f"Rasa {RASA_VERSION} needs a Python 3.10, and none was found (on the PATH, with pyenv or uv). Install one "
@@ -76,8 +76,7 @@ def make_environment(tell: Callable[[str], None]) -> Path:
     pip = [str(made), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for command in (
         [str(python), "-m", "venv", "--clear", str(HOME)],
-        # Newer ones have no pkg_resources, which Rasa's libraries import.
-        [*pip, f"rasa=={RASA_VERSION}", "setuptools<81"],
+        [*pip, f"rasa=={RASA_VERSION}"],
     ):
         if subprocess.run(command, check=False).returncode != 0:
             raise FrontdeskError(f"Rasa could not be installed: this failed: {' '.join(command)}")
@@ -85,9 +84,14 @@ def make_environment(tell: Callable[[str], None]) -> Path:
 
 
 def _version(python: Path) -> str:
+    return _answer(python, _ASK)
+
+
+def _answer(python: Path, question: str) -> str:
+    """What the Python prints; nothing when it does not run (pyenv has one of each name that may not)."""
     try:
-        asked = subprocess.run([str(python), "-c", _ASK], capture_output=True, text=True, timeout=60, check=False)
-    except OSError:
+        asked = subprocess.run([str(python), "-c", question], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return asked.stdout.strip() if asked.returncode == 0 else ""
 

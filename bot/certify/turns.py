@@ -117,6 +117,8 @@ def normalised(event: Mapping[str, Any]) -> dict[str, Any]:
     if event["event"] == "bot":
         kept["data"] = {key: value for key, value in (event.get("data") or {}).items() if value}
         kept["utter_action"] = (event.get("metadata") or {}).get("utter_action")
+    if event["event"] == "cancel_reminder":
+        return {"event": "cancel_reminder"}  # Rasa writes no more (see docs/rasa-differences.md)
     return {key: value for key, value in kept.items() if value not in (None, {}, []) or key in ("value", "name")}
 
 
