@@ -40,6 +40,9 @@ def compare(expected: Sequence[str], predicted: Sequence[str], *, without: str |
     if "accuracy" in report:
         support = report["macro avg"]["support"]
         report["micro avg"] = {**dict.fromkeys(("precision", "recall", "f1-score"), accuracy), "support": support}
+    for entry in report.values():
+        if isinstance(entry, dict):
+            entry["support"] = int(entry["support"])
     report["accuracy"] = accuracy
     confusions = Counter(zip(expected, predicted, strict=True))
     for label in labels:
