@@ -9,8 +9,11 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -22,12 +25,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bot.access import Access, check_jwt
 from bot.api import api_routes, open_routes
 from bot.assistant import Assistant
 from bot.errors import ConfigError
-from bot.http import answer_error, answer_json, answer_stopping
+from bot.http import RequestError, answer_error, answer_json, answer_stopping
 from bot.interfaces import Channel
+from bot.model_server import ModelServer
+from bot.project import Project
 from bot.registry import construct, load_class
+from bot.serving import Serving
 
 log = logging.getLogger(__name__)
 
@@ -47,44 +54,122 @@ def create_app(
     *,
     cors: Sequence[str] = (),
     auth_token: str | None = None,
+    jwt_secret: str | None = None,
+    jwt_method: str = "HS256",
     enable_api: bool = True,
     model_file: str = "",
+    project: Project | None = None,
+    model_server: ModelServer | None = None,
+    limits: Limits | None = None,
 ) -> Starlette:
     """An ASGI application that starts and closes the assistant with itself.
 
-    `cors` are the origins whose pages may call it, `auth_token` what API callers must show; the channels
-    are REST and web chat unless given.
+    `cors` are the origins whose pages may call it. API callers show `auth_token` or a JWT; the channels are REST and
+    web chat unless given. `project` is what other models are loaded for, and `model_server` sends them.
     """
+    if jwt_secret:
+        check_jwt(jwt_secret, jwt_method)
+    channels = open_channels() if channels is None else channels
     routes: list[BaseRoute] = []
-    for channel in open_channels() if channels is None else channels:
+    for channel in channels:
         routes += channel.routes(assistant)
         routes.append(Route(f"/webhooks/{channel.name}/", channel_health))
     routes += open_routes()
     if enable_api:
-        routes += api_routes(assistant, model_file)
+        routes += api_routes()
+    serving = Serving(assistant, project, model_file)
+    following = Following(serving)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
+            if model_server and not assistant.has_model:
+                await model_server.pull(serving)
             await assistant.start()
         except Exception as error:
             app.state.failed_to_start = error
             raise
+        following.follow(model_server)
         app.state.when_ready()
         try:
             yield
         finally:
+            following.follow(None)
+            for task in list(app.state.tasks):
+                task.cancel()
             await assistant.close()
 
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[*([_cors(cors)] if cors else []), Middleware(_answering_errors)],
+        middleware=[
+            *([_cors(cors)] if cors else []),
+            Middleware(_answering_errors),
+            *([Middleware(_in_time, limits)] if limits else []),
+        ],
         exception_handlers={HTTPException: answer_error},
     )
-    app.state.auth_token = auth_token
+    app.state.access = Access(auth_token, jwt_secret, jwt_method)
+    app.state.serving = serving
+    app.state.channels = {channel.name: channel for channel in channels}
+    app.state.tasks = set()
+    app.state.follow = following.follow
     app.state.when_ready = lambda: None
     return app
+
+
+class Following:
+    """The model server that is asked for newer models, if any: one at a time."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._task: asyncio.Task[None] | None = None
+
+    def follow(self, server: ModelServer | None) -> None:
+        """Ask this one from now on, or none."""
+        if self._task:
+            self._task.cancel()
+        self._task = asyncio.create_task(server.keep_pulling(self._serving)) if server else None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: for a request to arrive whole, and for it to be answered. None for as long as it takes."""
+
+    request: float | None = None
+    response: float | None = None
+
+
+def _in_time(app: ASGIApp, limits: Limits) -> ASGIApp:
+    """A turn that takes too long is cut off and not stored; its message is in the inbox, and may come again."""
+
+    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+        whole = False
+
+        async def receive_in_time() -> Message:
+            nonlocal whole
+            try:
+                async with asyncio.timeout(None if whole else limits.request):
+                    message = await receive()
+            except TimeoutError as error:
+                raise RequestError(408, "RequestTimeout", "The request did not arrive in time.") from error
+            whole = whole or not message.get("more_body", False)
+            return message
+
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        deadline = asyncio.timeout(limits.response)
+        try:
+            async with deadline:
+                await app(scope, receive_in_time, send)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            message = "The answer took too long. Send the same message again in a moment."
+            raise RequestError(503, "ResponseTimeout", message) from error
+
+    return timed
 
 
 def _answering_errors(app: ASGIApp) -> ASGIApp:
@@ -139,20 +224,51 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 5005,
-    cors: Sequence[str] = (),
-    auth_token: str | None = None,
-    enable_api: bool = True,
-    model_file: str = "",
+    tls: Tls | None = None,
+    **settings: Any,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; turns in hand are finished first. `ConfigError` when the port is not to be had."""
-    if enable_api and not auth_token and not _is_local(host):
+    """Serve until Ctrl-C or SIGTERM; turns in hand are finished first. `ConfigError` when the port is not to be had.
+
+    `settings` are those of `create_app`.
+    """
+    app = create_app(assistant, channels, **settings)
+    if settings.get("enable_api", True) and app.state.access.is_open and not _is_local(host):
         log.warning("anyone who reaches %s can read conversations: set --auth-token, or --no-api", host)
+    if tls:
+        tls.check()
     listener = listen(host, port)
-    app = create_app(
-        assistant, channels, cors=cors, auth_token=auth_token, enable_api=enable_api, model_file=model_file
-    )
     with contextlib.suppress(KeyboardInterrupt), listener:
-        _run(app, listener, f"http://{_shown(host)}:{listener.getsockname()[1]}")
+        _run(app, listener, f"http{'s' if tls else ''}://{_shown(host)}:{listener.getsockname()[1]}", tls)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The server's certificate and key (PEM), the key's password, and the authorities that signed it."""
+
+    certificate: Path
+    keyfile: Path | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+
+    def check(self) -> None:
+        """`ConfigError` when these do not go together."""
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca_file)
+            # Without a password OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(self.certificate, self.keyfile, lambda: self.password or "")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"the certificate '{self.certificate}' and its key cannot be used: {reason}"
+            raise ConfigError(f"{message}. Check --ssl-certificate, --ssl-keyfile and --ssl-password") from error
+
+    def options(self) -> dict[str, Any]:
+        """uvicorn's names of them."""
+        return {
+            "ssl_certfile": self.certificate,
+            "ssl_keyfile": self.keyfile,
+            "ssl_keyfile_password": self.password,
+            "ssl_ca_certs": str(self.ca_file) if self.ca_file else None,
+        }
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -172,7 +288,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
     return f"cannot listen on '{host}' port {port}: {error.strerror or error}. Choose another: --interface 127.0.0.1"
 
 
-def _run(app: Starlette, listener: socket.socket, address: str) -> None:
+def _run(app: Starlette, listener: socket.socket, address: str, tls: Tls | None = None) -> None:
     import uvicorn
 
     config = uvicorn.Config(
@@ -182,6 +298,7 @@ def _run(app: Starlette, listener: socket.socket, address: str) -> None:
         log_level="critical",
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        **(tls.options() if tls else {}),
     )
     # uvicorn finishes the turns in hand and then raises the signal again: an end, and no failure.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -26,7 +26,7 @@ KEYS = (
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"(?:^|[_-])(?:key|token|secret|password)$")
-RASA_LATER = ("tracker_store", "lock_store", "event_broker", "nlg", "models")
+RASA_LATER = ("tracker_store", "lock_store", "event_broker", "nlg")
 """Keys of endpoints.yml that this version does not act on."""
 
 
@@ -63,6 +63,7 @@ class Config:
     llm: ComponentConfig | None = None
     llm_action: Mapping[str, Any] = field(default_factory=dict)
     action_endpoint: ComponentConfig | None = None
+    model_server: ComponentConfig | None = None
     seed: int = 0
     typed_payloads: bool = False
 
@@ -107,8 +108,10 @@ RASA_POLICIES = _all(
 CHANNELS = _all("rest", "webchat")
 
 
-def load_config(root: Path, problems: Problems) -> Config:
-    """The configuration of the project in `root`."""
+def load_config(
+    root: Path, problems: Problems, *, endpoints: Path | None = None, credentials: Path | None = None
+) -> Config:
+    """The configuration of the project in `root`; Rasa's two files are beside it unless they are named."""
     main = root / "config.yml"
     raw = _expanded(read_yaml(main, problems), problems)
     is_own = isinstance(raw, YamlMap) and "domains" in raw
@@ -121,13 +124,12 @@ def load_config(root: Path, problems: Problems) -> Config:
     _check_importers(fields, problems)
     channels = {channel.name: channel for channel in CHANNELS}
     channels.update(_channels(fields.mapping("channels"), problems))
-    credentials = root / "credentials.yml"
-    if credentials.is_file():
-        channels.update(_rasa_channels(_expanded(read_yaml(credentials, problems), problems), problems))
-    endpoint = None
-    endpoints = root / "endpoints.yml"
-    if endpoints.is_file():
-        endpoint = _endpoint(_expanded(read_yaml(endpoints, problems), problems), problems)
+    if file := _beside(root, "credentials.yml", credentials):
+        channels.update(_rasa_channels(_expanded(read_yaml(file, problems), problems), problems))
+    endpoint = model_server = None
+    if file := _beside(root, "endpoints.yml", endpoints):
+        served = _expanded(read_yaml(file, problems), problems)
+        endpoint, model_server = _endpoint(served, problems), _model_server(served, problems)
     llm, llm_action = _llm(fields, problems)
     return Config(
         languages=fields.texts("languages") or fields.texts("language") or ("en",),
@@ -141,9 +143,24 @@ def load_config(root: Path, problems: Problems) -> Config:
         llm=llm,
         llm_action=llm_action,
         action_endpoint=endpoint,
+        model_server=model_server,
         seed=_seed(fields, problems),
         typed_payloads=fields.flag("typed_payloads", False),
     )
+
+
+def _beside(root: Path, name: str, given: Path | None) -> Path | None:
+    """The file that was named, or the one of that name in the project; None when there is none."""
+    if given is not None and not given.is_file():
+        raise ConfigError(f"there is no file '{shown(given)}'")
+    file = given or root / name
+    return file if file.is_file() else None
+
+
+def storage_settings() -> Mapping[str, str]:
+    """Where models are in a cloud, as Rasa has it in the environment (see bot/model_storage.py)."""
+    names = ("BUCKET_NAME", "AWS_ENDPOINT_URL", "AZURE_CONTAINER", "AZURE_ACCOUNT_NAME", "AZURE_ACCOUNT_KEY")
+    return {name: os.environ[name] for name in (*names, "AZURE_ENDPOINT_URL") if os.environ.get(name)}
 
 
 def _seed(fields: Fields, problems: Problems) -> int:
@@ -313,7 +330,7 @@ def _endpoint(file: Any, problems: Problems) -> ComponentConfig | None:
                 else (f"'{name}' is not part of this version")
             )
             problems.warn(message, fields.source(name))
-        elif name != "action_endpoint":
+        elif name not in ("action_endpoint", "models"):
             problems.doubt(f"there is no endpoint called '{name}'", fields.source(name))
     given, source = fields.mapping("action_endpoint"), fields.source("action_endpoint")
     if not given:
@@ -323,6 +340,18 @@ def _endpoint(file: Any, problems: Problems) -> ComponentConfig | None:
     one = Fields(given, source, "action_endpoint", problems)
     options = _checked(RemoteActions, "action_endpoint", plain(given), one, problems)
     return ComponentConfig("action_endpoint", options, source)
+
+
+def _model_server(file: Any, problems: Problems) -> ComponentConfig | None:
+    """`models:` of endpoints.yml: where newer models come from."""
+    fields = Fields(file, file.source if isinstance(file, YamlMap) else NOWHERE, "endpoints.yml", problems)
+    given, source = fields.mapping("models"), fields.source("models")
+    if not given:
+        return None
+    from bot.model_server import ModelServer
+
+    one = Fields(given, source, "models", problems)
+    return ComponentConfig("models", _checked(ModelServer, "models", plain(given), one, problems), source)
 
 
 def _store(fields: Fields, problems: Problems) -> ComponentConfig:

@@ -5,7 +5,6 @@ The error body is Rasa's. Source: https://rasa.com/docs/rasa/pages/http-api
 
 from __future__ import annotations
 
-import hmac
 import logging
 import traceback
 from collections.abc import Mapping
@@ -17,7 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bot import __version__
-from bot.errors import FrontdeskError, InvalidSignature, StoreError
+from bot.access import Access
+from bot.errors import FrontdeskError, InvalidSignature, ModelError, StoreError
 from bot.payloads import DEEPEST_JSON, is_shallow
 
 log = logging.getLogger(__name__)
@@ -28,14 +28,27 @@ LONGEST_ID = 255
 """Characters of a sender id or message id."""
 
 
+RASA_DOCS = "https://rasa.com/docs/rasa"
+SECURITY = f"{RASA_DOCS}/user-guide/configuring-http-api/#security-considerations"
+
+
 class RequestError(FrontdeskError):
     """A request that is answered with an HTTP error; `reason` is Rasa's short name of it."""
 
-    def __init__(self, status: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        help: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.details = dict(details or {})
+        self.help = help
 
 
 def bad_request(message: str, **details: Any) -> RequestError:
@@ -45,20 +58,31 @@ def bad_request(message: str, **details: Any) -> RequestError:
 # ---- in ----
 
 
-async def read_json(request: Request) -> dict[str, Any]:
-    """The body as a JSON object, whatever its content type says; `RequestError` 400 or 413 when it is none."""
+async def read_body(request: Request, most: int = LARGEST_BODY) -> bytes:
+    """The body; `RequestError` 413 when it has more than `most` bytes."""
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_BODY:
-            message = f"The message is too long: at most {LARGEST_BODY // 1000} kB are read. Please shorten it."
+        if len(body) > most:
+            message = f"The message is too long: at most {most // 1000} kB are read. Please shorten it."
             raise RequestError(413, "PayloadTooLarge", message)
+    return body
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object, whatever its content type says; `RequestError` 400 or 413 when it is none."""
+    data = parse_json(await read_body(request))
+    if not isinstance(data, dict):
+        raise bad_request('The body must be a JSON object, as in {"sender": "anna", "message": "hello"}.')
+    return data
+
+
+def parse_json(body: bytes) -> Any:
+    """What the body says; 400 when it is no JSON, or nested too deeply to be stored."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise bad_request(f"The body must be valid JSON: {error}.") from error
-    if not isinstance(data, dict):
-        raise bad_request('The body must be a JSON object, as in {"sender": "anna", "message": "hello"}.')
     if not is_shallow(data):
         raise bad_request(f"The body may be nested {DEEPEST_JSON} levels deep at most.")
     return data
@@ -108,18 +132,24 @@ def bearer_of(request: Request) -> str:
 
 
 def is_authenticated(request: Request) -> bool:
-    """Whether the caller has shown the server's token. Nobody has where the server has no token."""
-    token: str | None = request.app.state.auth_token
-    if not token:
-        return False
-    given = request.query_params.get("token") or bearer_of(request)
-    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode("utf-8", "replace"))
+    """Whether the caller may command: they have shown the server's token, or a JWT with the role admin."""
+    access: Access = request.app.state.access
+    shown = bearer_of(request)
+    if access.has_token(request.query_params.get("token") or shown) or access.has_token(shown):
+        return True
+    return (access.user(shown) or {}).get("role") == "admin"
 
 
-def require_token(request: Request) -> None:
-    """401 unless the caller has the server's token, or the server has none."""
-    if request.app.state.auth_token and not is_authenticated(request):
-        raise RequestError(401, "NotAuthenticated", "User is not authenticated.")
+def require_access(request: Request, conversation: str | None = None) -> None:
+    """401 or 403 unless the caller may do this, with that conversation if one is named; anybody on an open server."""
+    access: Access = request.app.state.access
+    if access.is_open or is_authenticated(request):
+        return
+    user = access.user(bearer_of(request))
+    if user is None:
+        raise RequestError(401, "NotAuthenticated", "User is not authenticated.", help=SECURITY)
+    if user.get("role") != "user" or conversation is None or user.get("username") != conversation:
+        raise RequestError(403, "NotAuthorized", "User has insufficient permissions.", help=SECURITY)
 
 
 # ---- out ----
@@ -136,6 +166,7 @@ def answer_problem(
     message: str,
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    help: str | None = None,
 ) -> Response:
     """An error in Rasa's shape."""
     body = {
@@ -144,7 +175,7 @@ def answer_problem(
         "message": message,
         "reason": reason,
         "details": details or {},
-        "help": None,
+        "help": help,
         "code": status,
     }
     return answer_json(body, status, headers)
@@ -160,9 +191,11 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """What a caller gets for any exception. What was said stays out of answer and log."""
     match error:
         case RequestError():
-            return answer_problem(error.status, error.reason, str(error), error.details)
+            return answer_problem(error.status, error.reason, str(error), error.details, help=error.help)
         case InvalidSignature():
             return answer_problem(401, "InvalidSignature", str(error))
+        case ModelError():
+            return answer_problem(409, "Conflict", str(error), help=f"{RASA_DOCS}/user-guide/configuring-http-api/")
         case HTTPException():
             return answer_problem(error.status_code, error.detail.replace(" ", ""), error.detail, headers=error.headers)
         case ClientDisconnect():

@@ -32,7 +32,7 @@ def read_payload(payload: str, domain: Domain) -> Parse | None:
         return None
     given = _object(match["entities"] or "{}")
     entities = [
-        Entity(entity, one, start=match.start("entities") + 1, end=match.end("entities"))
+        Entity(entity, one, start=match.start("entities"), end=match.end("entities"), extractor="RegexMessageHandler")
         for entity, value in given.items()
         if entity in domain.entities
         for one in (value if isinstance(value, list) else [value])

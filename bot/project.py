@@ -54,8 +54,11 @@ class Project:
     warnings: tuple[DataError | ConfigError, ...] = ()
 
 
-def load_project(root: Path) -> Project:
-    """Read the project in `root`. All mistakes in its files at once, as `ProjectErrors`."""
+def load_project(root: Path, *, endpoints: Path | None = None, credentials: Path | None = None) -> Project:
+    """Read the project in `root`. All mistakes in its files at once, as `ProjectErrors`.
+
+    Rasa's endpoints.yml and credentials.yml are in the project unless they are named.
+    """
     root = root.resolve()
     if not root.is_dir():
         raise ConfigError(f"there is no folder '{shown(root)}'")
@@ -68,7 +71,7 @@ def load_project(root: Path) -> Project:
         # Components of the project's own; last, so that nothing in it takes the place of a library.
         sys.path.append(str(root))
     problems = Problems()
-    config = load_config(root, problems)
+    config = load_config(root, problems, endpoints=endpoints, credentials=credentials)
     layers = [_pack(root, name, source, problems) for name, source in config.packs or ()]
     sources = [layer for layer in layers if layer]
     reader = _Reader(problems, root, config.languages[0])

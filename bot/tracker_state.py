@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.events import Event, Restarted, UserUttered, event_to_json
+from bot.events import ActionExecuted, BotUttered, Event, Restarted, UserUttered, event_to_json
 from bot.tracker import Tracker, applied_events
 
 VERBOSITIES = ("NONE", "APPLIED", "AFTER_RESTART", "ALL")
@@ -30,12 +30,28 @@ def tracker_state(tracker: Tracker, events: Sequence[Event], include_events: str
         "latest_event_time": tracker.latest_event_time,
         "followup_action": tracker.followup_action,
         "paused": tracker.paused,
-        "events": [event_to_json(event) for event in shown] if shown is not None else None,
+        "events": [_event(event) for event in shown] if shown is not None else None,
         "latest_input_channel": tracker.latest_input_channel,
         "active_loop": tracker.active_loop.to_json() if tracker.active_loop else {},
         "latest_action": _latest_action(tracker),
         "latest_action_name": tracker.latest_action_name,
     }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    """With all of Rasa's keys, also those that say nothing."""
+    out = event_to_json(event)
+    match event:
+        case ActionExecuted():
+            out.setdefault("hide_rule_turn", False)
+        case UserUttered():
+            out["parse_data"] = latest_message(event)
+            out.setdefault("metadata", {})
+        case BotUttered():
+            out.setdefault("metadata", {})
+        case _:
+            pass
+    return out
 
 
 def latest_message(message: UserUttered | None) -> dict[str, Any]:

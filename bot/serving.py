@@ -1,0 +1,107 @@
+"""The model that a server has now: loading another, and unloading it, while conversations go on."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.action_execution import Actions
+from bot.assistant import Assistant
+from bot.domain import Domain
+from bot.errors import ModelError
+from bot.interfaces import Store
+from bot.model_archive import is_archive, unpack
+from bot.nlu.pipeline import Pipeline
+from bot.project import Project, load_project
+from bot.training import load_assistant, models_folder
+from bot.understanding import Understanding
+from bot.yaml_file import shown
+
+
+@dataclass(slots=True)
+class Serving:
+    """`assistant` is the same for as long as the server runs: another model takes it over.
+
+    `project` is where models are looked for, and whose actions, channels and store serve them; without one no other
+    model can be loaded.
+    """
+
+    assistant: Assistant
+    project: Project | None = None
+    model_file: str = ""
+    training_jobs: int = 0
+    _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def model_id(self) -> str:
+        return Path(self.model_file).name.removesuffix(".tar.gz")
+
+    async def load(self, model: Path, *, name: str = "") -> None:
+        """Take over the model: an archive, or a folder of the project's. `ModelError` or the project's mistakes.
+
+        `name` is what `GET /status` tells of it, if not the file's own.
+        """
+        if self.project is None:
+            raise ModelError("this server was started without a project: it can load no other model")
+        # One after the other: the last who asks has the last word.
+        async with self._loading:
+            other = await asyncio.to_thread(open_model, self.project, model, self.assistant.store)
+            await other.understanding.warm_up()
+            self.assistant.take_over(other)
+            self.model_file = name or shown(model)
+
+    async def unload(self) -> None:
+        """From the next turn on there is no model; turns in hand finish."""
+        async with self._loading:
+            self.assistant.take_over(without_model(self.assistant.store))
+            self.model_file = ""
+
+
+def place_of(name: str, project: Project | None) -> Path:
+    """The file or folder that a caller means: from where the server runs, or from the project. `ModelError` if none."""
+    own = [project.root, models_folder(project)] if project else []
+    for folder in (Path(), *own):
+        if (folder / name).exists():
+            return folder / name
+    raise ModelError(f"there is no model '{name}'")
+
+
+def open_model(project: Project, model: Path, store: Store) -> Assistant:
+    """The assistant of a model: an archive brings its own domain and data, a folder is the project's as that is now."""
+    if not model.exists():
+        raise ModelError(f"there is no model '{shown(model)}'")
+    if not is_archive(model):
+        return load_assistant(load_project(project.root), model=model, store=store)
+    folder = Path(tempfile.mkdtemp(prefix="frontdesk-"))
+    try:
+        unpacked = unpack(model, folder)
+        own = load_project(unpacked.project)
+        # What is around a model, its actions and services, is the server's.
+        kept = (
+            "action_endpoint",
+            "actions",
+            "actions_source",
+            "llm",
+            "llm_action",
+            "store",
+            "channels",
+            "typed_payloads",
+        )
+        config = dataclasses.replace(own.config, **{name: getattr(project.config, name) for name in kept})
+        return load_assistant(
+            dataclasses.replace(own, root=project.root, config=config), model=unpacked.model, store=store
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def without_model(store: Store) -> Assistant:
+    """An assistant that takes no turn until a model takes it over."""
+    domain = Domain()
+    empty = Assistant(domain, Understanding(Pipeline([])), [], Actions(domain), store)
+    empty.has_model = False
+    return empty
