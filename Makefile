@@ -18,6 +18,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	@bash tests/need-browser.sh
+	@bash tests/need-redis.sh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy bot channels actions
@@ -38,7 +39,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt
-	@bash install.sh $(VENV) '.[rasa-sdk,test]'
+	@bash install.sh $(VENV) '.[rasa-sdk,sql,test]'
 	@touch $(VENV)/.run $@
 
 clean:
