@@ -20,10 +20,13 @@ from bot.training import load_assistant, train
 
 
 def hold(case: Case, folder: Path) -> tuple[list[dict[str, Any]], float, list[float]]:
-    """What each dialogue brought, the seconds of training, and those of each turn. Raises what training raises."""
+    """What each dialogue brought, the seconds of reading and training, and those of each turn.
+
+    Raises what training raises.
+    """
     write_project(case, folder)
-    project = load_project(folder)
     started = time.perf_counter()
+    project = load_project(folder)
     train(project)
     seconds = time.perf_counter() - started
     turns: list[float] = []

@@ -1,7 +1,7 @@
 """Holds every case's dialogues with real Rasa and writes down what it did: `record.py [--new] [name-prefix …]`.
 
 Run by `make conformance` with a Python 3.10 that has rasa 3.6.21. Actions run on the real rasa-sdk server.
-With `--times FILE`, how long Rasa took for each case is written there, for `compare.py`.
+With `--times FILE` each case is held twice, and the better of both times is written there, for `compare.py`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,21 @@ def main() -> None:
             continue
         started = time.perf_counter()
         recording = record(case)
+        if given.times and "error" not in recording:
+            first = TIMES[case.name]
+            record(case)
+            TIMES[case.name] = better(first, TIMES[case.name])
         file.write_text(json.dumps(recording, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
         told = recording.get("error") or "{} dialogues".format(len(recording["dialogues"]))
         print(f"{case.name:40} {time.perf_counter() - started:6.1f} s  {told}", flush=True)
     if given.times:
         given.times.write_text(json.dumps(TIMES, indent=1), encoding="utf-8")
+
+
+def better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The shorter training, and each turn's shorter time: what the machine did besides is nobody's."""
+    training = min(one["training"], other["training"])
+    return {"training": training, "turns": [min(pair) for pair in zip(one["turns"], other["turns"], strict=True)]}
 
 
 def is_recorded(case: Case, file: Path) -> bool:
