@@ -16,7 +16,7 @@ from typing import Any
 from bot.domain import NOWHERE
 from bot.errors import ConfigError, Source, UnknownName, suggest
 from bot.messages import EMPTY
-from bot.rasa_names import IMPORTERS, RECIPE, RECIPES, STAND_INS, outdated
+from bot.rasa_names import IMPORTERS, RECIPE, RECIPES, STAND_INS, TEMPLATES, outdated
 from bot.registry import known_names, load_class, short_name, without_effect, wrong_options
 from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain, read_yaml, shown
 
@@ -201,6 +201,11 @@ def _expanded_text(text: str, key: str, source: Source, problems: Problems) -> s
 def _components(fields: Fields, key: str, kind: str, problems: Problems) -> tuple[ComponentConfig, ...]:
     """The entries of `pipeline:` or `policies:`: a name, or `name:` with options."""
     found = []
+    template = fields.data.get(key)
+    if isinstance(template, str) and template in TEMPLATES:
+        message = f"'{template}' is a pipeline of Rasa 1: name its components, or run: frontdesk migrate"
+        problems.add(message, fields.source(key))
+        return ()
     items = fields.sequence(key)
     for item, source in zip(items, items.sources, strict=True):
         one = Fields(None if isinstance(item, str) else item, source, f"an entry of '{key}'", problems)

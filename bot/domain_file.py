@@ -280,7 +280,10 @@ class DomainReader:
     def _form(self, name: str, value: Any, source: Source) -> FormSpec:
         fields = Fields(value, source, f"form '{name}'", self.problems, ("required_slots", "ignored_intents"))
         if isinstance(fields.data.get("required_slots"), YamlMap):
-            message = f"'required_slots' of form '{name}' must be a list; the mappings belong to 'slots' (since Rasa 3)"
+            message = (
+                f"'required_slots' of form '{name}' must be a list; since Rasa 3 the mappings belong to 'slots'. "
+                "Run: frontdesk migrate"
+            )
             self.problems.add(message, fields.source("required_slots"))
             return FormSpec(name, source=source)
         return FormSpec(name, fields.texts("required_slots"), fields.texts("ignored_intents"), source)

@@ -207,7 +207,7 @@ class _Reader:
     def _check_version(self, fields: Fields) -> None:
         version = fields.data.get("version")
         if version is not None and str(version).partition(".")[0] not in READABLE:
-            message = f"the file is of format version {version}, not 3.1: see what changed since, then change this line"
+            message = f"the file is of format version {version}, not 3.1. Run: frontdesk migrate"
             self.problems.doubt(message, fields.source("version"))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,58 @@ RENAMED: Mapping[str, str | None] = {
     "LanguageModelTokenizer": "WhitespaceTokenizer",
     "NGramFeaturizer": "CountVectorsFeaturizer",
     "HFTransformersNLP": None,
+    "nlp_spacy": "SpacyNLP",
+    "nlp_mitie": "MitieNLP",
+    "tokenizer_whitespace": "WhitespaceTokenizer",
+    "tokenizer_jieba": "JiebaTokenizer",
+    "tokenizer_spacy": "SpacyTokenizer",
+    "tokenizer_mitie": "MitieTokenizer",
+    "intent_entity_featurizer_regex": "RegexFeaturizer",
+    "intent_featurizer_count_vectors": "CountVectorsFeaturizer",
+    "intent_featurizer_ngrams": "CountVectorsFeaturizer",
+    "intent_featurizer_spacy": "SpacyFeaturizer",
+    "intent_featurizer_mitie": "MitieFeaturizer",
+    "intent_classifier_keyword": "KeywordIntentClassifier",
+    "intent_classifier_mitie": "MitieIntentClassifier",
+    "intent_classifier_sklearn": "SklearnIntentClassifier",
+    "intent_classifier_tensorflow_embedding": "DIETClassifier",
+    "ner_crf": "CRFEntityExtractor",
+    "ner_duckling_http": "DucklingEntityExtractor",
+    "ner_mitie": "MitieEntityExtractor",
+    "ner_spacy": "SpacyEntityExtractor",
+    "ner_synonyms": "EntitySynonymMapper",
     "EmbeddingPolicy": "TEDPolicy",
     "KerasPolicy": "TEDPolicy",
     "SklearnPolicy": "TEDPolicy",
 }
 """Names of Rasa 1 and 2 and what Rasa 3 has in their place (None: nothing); Rasa 3 refuses them, too."""
+
+TEMPLATES: Mapping[str, list[dict[str, Any]]] = {
+    "supervised_embeddings": [
+        {"name": "WhitespaceTokenizer"},
+        {"name": "RegexFeaturizer"},
+        {"name": "CRFEntityExtractor"},
+        {"name": "EntitySynonymMapper"},
+        {"name": "CountVectorsFeaturizer"},
+        {"name": "CountVectorsFeaturizer", "analyzer": "char_wb", "min_ngram": 1, "max_ngram": 4},
+        {"name": "DIETClassifier", "entity_recognition": False},
+    ],
+    "pretrained_embeddings_spacy": [
+        {"name": "SpacyNLP", "model": "en_core_web_md"},
+        {"name": "SpacyTokenizer"},
+        {"name": "SpacyFeaturizer"},
+        {"name": "RegexFeaturizer"},
+        {"name": "CRFEntityExtractor"},
+        {"name": "EntitySynonymMapper"},
+        {"name": "SklearnIntentClassifier"},
+    ],
+    "pretrained_embeddings_convert": [
+        {"name": "WhitespaceTokenizer"},
+        {"name": "ConveRTFeaturizer"},
+        {"name": "DIETClassifier", "entity_recognition": False},
+    ],
+}
+"""Pipelines of Rasa 1 that were a name."""
 
 REMOVED: Mapping[str, str] = {
     "FallbackPolicy": "a FallbackClassifier in the pipeline, and a rule from nlu_fallback to the fallback action",

@@ -127,7 +127,10 @@ def test_what_needs_no_change_stays_to_the_letter(of_rasa_2: Path) -> None:
     nlu = [(root / "data/nlu.yml").read_text() for root in (PROJECTS / "rasa_2", of_rasa_2)]
     assert nlu[1] == nlu[0].replace('version: "2.0"', 'version: "3.1"')
     assert (of_rasa_2 / "data/stories.yml").read_text().startswith('version: "3.1"  # of Rasa 2\n')
-    assert "- name: DIETClassifier   # from Rasa 1\n  epochs: 50\n" in (of_rasa_2 / "config.yml").read_text()
+    assert (
+        "- name: DIETClassifier   # from Rasa 1\n  epochs: 50\n  entity_recognition: false\n"
+        in (of_rasa_2 / "config.yml").read_text()
+    )
 
 
 def test_old_policies_become_rules_and_a_fallback(of_rasa_2: Path) -> None:
@@ -403,14 +406,15 @@ def test_policies_of_rasa_1_and_2_have_rasa_3s_names(tmp_path: Path, policies: s
 @pytest.mark.parametrize(
     ("pipeline", "now"),
     [
-        ("\n- EmbeddingIntentClassifier\n", ["DIETClassifier"]),
+        ("\n- EmbeddingIntentClassifier\n", [{"name": "DIETClassifier", "entity_recognition": False}]),
+        ("\n- ner_crf\n- name: nlp_mitie # first\n", [{"name": "CRFEntityExtractor"}, {"name": "MitieNLP"}]),
         (
             "\n- name: rasa.nlu.extractors.x.DucklingHTTPExtractor # old\n  url: u\n",
             [{"name": "DucklingEntityExtractor", "url": "u"}],
         ),
         (
             "\n- name: HFTransformersNLP\n  model_name: bert\n- LanguageModelTokenizer\n- LanguageModelFeaturizer\n",
-            ["WhitespaceTokenizer", {"name": "LanguageModelFeaturizer", "model_name": "bert"}],
+            [{"name": "WhitespaceTokenizer"}, {"name": "LanguageModelFeaturizer", "model_name": "bert"}],
         ),
         (" [{name: WhitespaceTokenizer}, {name: ConveRTTokenizer}]\n", [{"name": "WhitespaceTokenizer"}]),
         (" pretrained_embeddings_convert\n", None),
@@ -573,7 +577,7 @@ def test_the_command_says_each_change_and_what_is_left(tmp_path: Path, monkeypat
     assert lines[lines.index("Left to you:") + 1].startswith(
         "rasa_1/actions.py:4: the FormAction 'RestaurantForm' cannot"
     )
-    assert lines[-1] == "29 changes in 7 files: new."
+    assert lines[-1] == "29 changes in 7 files, in new"
     again = CliRunner().invoke(app, ["data", "migrate", "--project", "new"])
     assert again.output == "There is nothing to change: the project has the form of Rasa 3.\n"
 

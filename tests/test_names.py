@@ -155,12 +155,14 @@ def test_a_name_that_rasa_3_refuses_is_refused_with_what_to_write(
         ({"recipe": "graph.v1"}, "the recipe 'graph.v1' is not supported: it wires Rasa's own classes into a graph"),
         ({"recipe": "defalt.v1"}, "there is no recipe called 'defalt.v1'. Did you mean 'default.v1'?"),
         ({"importers": [{"name": "MultiProjectImporter"}]}, "'MultiProjectImporter' is not supported: one project's"),
+        (
+            {"pipeline": "supervised_embeddings"},
+            "'supervised_embeddings' is a pipeline of Rasa 1: name its components, or",
+        ),
         ({"importers": ["own.Importer"]}, "the importer 'own.Importer' is not supported"),
     ],
 )
-def test_recipes_and_importers_that_would_mean_another_bot_are_refused(
-    tmp_path: Path, content: dict[str, Any], says: str
-) -> None:
+def test_what_would_mean_another_bot_are_refused(tmp_path: Path, content: dict[str, Any], says: str) -> None:
     _, problems = read(tmp_path, content)
     [error] = problems.errors
     assert says in error.message

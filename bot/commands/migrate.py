@@ -37,8 +37,8 @@ def migrate(project: ProjectOption = Path("."), out: OutOption = None) -> None:
         print("\nLeft to you:")
         for one in planned.to_do:
             print(one)
-    kept = "" if out else f" As they were, the files are in {shown(folder / migration.BACKUP)}."
-    print(f"\n{count(len(planned.changes), 'change')} in {count(len(planned.texts), 'file')}: {shown(folder)}.{kept}")
+    kept = f"in {shown(out)}" if out else f"with the files as they were in {shown(folder / migration.BACKUP)}"
+    print(f"\n{count(len(planned.changes), 'change')} in {count(len(planned.texts), 'file')}, {kept}")
     try:
         load_project(folder)
     except ProjectErrors as errors:

@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from bot.errors import Source
 from bot.migration.log import Log
 from bot.migration.yaml_text import YamlText
-from bot.rasa_names import RECIPE, RENAMED
+from bot.rasa_names import RECIPE, RENAMED, TEMPLATES
 from bot.registry import short_name
 from bot.yaml_file import YamlList, YamlMap, plain
 
-TEMPLATES: Mapping[str, list[Any]] = {
-    "supervised_embeddings": [
-        {"name": "WhitespaceTokenizer"},
-        {"name": "RegexFeaturizer"},
-        {"name": "CRFEntityExtractor"},
-        {"name": "EntitySynonymMapper"},
-        {"name": "CountVectorsFeaturizer"},
-        {"name": "CountVectorsFeaturizer", "analyzer": "char_wb", "min_ngram": 1, "max_ngram": 4},
-        {"name": "DIETClassifier", "entity_recognition": False},
-    ],
-    "pretrained_embeddings_spacy": [
-        {"name": "SpacyNLP", "model": "en_core_web_md"},
-        {"name": "SpacyTokenizer"},
-        {"name": "SpacyFeaturizer"},
-        {"name": "RegexFeaturizer"},
-        {"name": "CRFEntityExtractor"},
-        {"name": "EntitySynonymMapper"},
-        {"name": "SklearnIntentClassifier"},
-    ],
-    "pretrained_embeddings_convert": [
-        {"name": "WhitespaceTokenizer"},
-        {"name": "ConveRTFeaturizer"},
-        {"name": "DIETClassifier", "entity_recognition": False},
-    ],
-}
-"""Pipelines of Rasa 1 that were a name."""
-
+INTENTS_ALONE = ("EmbeddingIntentClassifier", "intent_classifier_tensorflow_embedding")
+"""Classifiers whose successor would find entities, too."""
 FALLBACKS = ("FallbackPolicy", "TwoStageFallbackPolicy")
 _OF_POLICIES_OF_RASA_1 = ("featurizer", "state_featurizer")
 _THRESHOLDS = {"nlu_threshold": "threshold", "ambiguity_threshold": "ambiguity_threshold"}
@@ -90,7 +64,9 @@ def _pipeline(content: YamlMap, text: YamlText, log: Log) -> None:
             if takes_over:
                 text.replace(("pipeline", number), {"name": new, **options})
             else:
-                text.reword(("pipeline", number, "name") if isinstance(item, YamlMap) else ("pipeline", number), new)
+                _rename(text, ("pipeline", number), item, new)
+            if name in INTENTS_ALONE and "entity_recognition" not in options:
+                text.append(("pipeline", number), {"entity_recognition": False})
             log.changed(source, name, f"{new} with the options of HFTransformersNLP" if takes_over else new)
 
 
@@ -168,6 +144,13 @@ def _fallback_rule(name: str, options: dict[str, Any]) -> dict[str, Any]:
         "rule": "Fall back when a message is not understood",
         "steps": [{"intent": "nlu_fallback"}, {"action": action}],
     }
+
+
+def _rename(text: YamlText, path: tuple[str, int], item: Any, new: str) -> None:
+    if isinstance(item, YamlMap):
+        text.reword((*path, "name"), new)
+    else:
+        text.replace(path, {"name": new})
 
 
 def _options(item: Any) -> dict[str, Any]:

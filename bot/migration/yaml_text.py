@@ -73,21 +73,17 @@ class YamlText:
     def append(self, path: Path, value: Any) -> None:
         """One more item for the list, or more keys for the mapping, at `path`."""
         collection, node = self._value_at(path), self._node_at(path)
-        if node is None or not node.value:
-            where = None
-        elif isinstance(collection, list):
-            where = self._lines_of((*path, len(node.value) - 1))
-        else:
-            where = self._lines_of((*path, node.value[-1][0].value))
+        is_text = not isinstance(node, yaml.CollectionNode)
         if isinstance(collection, list):
             collection.append(value)
         else:
             collection.update(value)
-        if where is None:
+        if is_text or node.flow_style or not node.value:
             self._whole.add(str(path[0]))
             return
+        end = _last_line(node) + 1
         shown = [value] if isinstance(collection, list) else value
-        self._edit(path, where[1], where[1], _indented(to_yaml(shown), where[2]), what=object())
+        self._edit(path, end, end, _indented(to_yaml(shown), node.start_mark.column), what=object())
 
     def rename(self, key: str, new: str) -> None:
         """Another name for a key of the file."""
