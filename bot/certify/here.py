@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from bot.assistant import Assistant
+from bot.certify.copies import copy_of, standing_in
 from bot.certify.dialogues import Dialogue, answer
 from bot.certify.in_rasa import has_actions
 from bot.certify.turns import Turn, read_turn
@@ -19,8 +22,10 @@ from bot.domain import REQUESTED_SLOT
 from bot.evaluation.conversations import set_up
 from bot.events import event_to_json
 from bot.messages import Entity, Intent, Parse, UserMessage
-from bot.project import Project
+from bot.project import Project, load_project
+from bot.stores.memory import MemoryStore
 from bot.tracker import Tracker
+from bot.training import load_assistant
 
 MOST_AGAIN = 3
 """How often one slot is answered before a walk gives its form up."""
@@ -39,6 +44,18 @@ class Held:
         return [turn.said for turn in self.turns]
 
 
+def hold_here(
+    root: Path, model: Path, dialogues: Sequence[Dialogue], understood: Mapping[str, Any] | None = None
+) -> list[Held]:
+    """Hold each dialogue, as a sender of its own, in a fresh copy of the project, and answer what a form asks.
+
+    A text in `understood` is taken to mean what its parse result says, whatever our own pipeline makes of it.
+    """
+    with copy_of(root) as folder, standing_in(folder):
+        project = in_process(load_project(folder))
+        return asyncio.run(_hold_all(project, model, dialogues, understood))
+
+
 def in_process(project: Project) -> Project:
     """Its own actions run in this process, whatever server endpoints.yml names: Rasa gets a server of its own."""
     if not has_actions(project.root):
@@ -46,25 +63,17 @@ def in_process(project: Project) -> Project:
     return dataclasses.replace(project, config=dataclasses.replace(project.config, action_endpoint=None))
 
 
-async def hold(
-    assistant: Assistant,
-    project: Project,
-    dialogues: Sequence[Dialogue],
-    understood: Mapping[str, Any] | None = None,
-    *,
-    first: int = 0,
+async def _hold_all(
+    project: Project, model: Path, dialogues: Sequence[Dialogue], understood: Mapping[str, Any] | None
 ) -> list[Held]:
-    """Hold each dialogue, as a sender of its own (counted from `first`), and answer what a form asks.
-
-    A text in `understood` is taken to mean what its parse result says, whatever our own pipeline makes of it.
-    """
-    own = assistant.understanding
+    assistant = load_assistant(project, model=model, store=MemoryStore())
+    await assistant.start()
     if understood is not None:
-        assistant.understanding = _Understood(understood, own)  # type: ignore[assignment]
+        assistant.understanding = _Understood(understood, assistant.understanding)  # type: ignore[assignment]
     try:
-        return [await _hold(assistant, project, one, f"sender-{number}") for number, one in enumerate(dialogues, first)]
+        return [await _hold(assistant, project, one, f"sender-{number}") for number, one in enumerate(dialogues)]
     finally:
-        assistant.understanding = own
+        await assistant.close()
 
 
 async def _hold(assistant: Assistant, project: Project, dialogue: Dialogue, sender: str) -> Held:
@@ -125,6 +134,9 @@ class _Understood:
     def __init__(self, parses: Mapping[str, Any], own: Any) -> None:
         self._parses = parses
         self._own = own
+
+    def close(self) -> None:
+        self._own.close()
 
     async def parse(self, text: str) -> Parse:
         found = self._parses.get(text)

@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bot.certify.copies import copy_of
 from bot.certify.turns import Turn, read_turn
 from bot.errors import FrontdeskError
 from bot.remote_actions import RASA_VERSION
@@ -22,7 +22,6 @@ HOME = Path.home() / ".cache" / "frontdesk" / f"rasa-{RASA_VERSION}"
 """Where `make_environment` puts it."""
 
 _ASK = "import importlib.metadata as m; print(m.version('rasa'))"
-_NOT_COPIED = ("models", ".rasa", ".git", "node_modules", "__pycache__", ".venv*", "venv", "*.db", "results")
 
 
 @dataclass(slots=True)
@@ -46,8 +45,8 @@ def find_rasa(project: Path, named: Path | None = None) -> Path | None:
         if not _version(python):
             hint = f"{python} -m pip install rasa=={RASA_VERSION}"
             raise FrontdeskError(f"the Python '{named}' has no Rasa. Install it there: {hint}")
-        return python
-    environments = (HOME, Path.cwd() / ".venv-rasa", project / ".venv-rasa")
+        return python.absolute()
+    environments = (HOME, Path.cwd() / ".venv-rasa", project.absolute() / ".venv-rasa")
     candidates = [*(folder / "bin" / "python" for folder in environments), *python_310()]
     return next((python for python in candidates if python.is_file() and _version(python)), None)
 
@@ -105,17 +104,15 @@ def ask_rasa(
     tell: Callable[[str], None],
 ) -> RasaRun:
     """Train a copy of the project with Rasa and hold the dialogues."""
-    with tempfile.TemporaryDirectory(prefix="certify-") as temporary:
-        copy = Path(temporary) / project.name
-        # Rasa writes into a project: an assistant's id, suggestions in config.yml, its cache.
-        shutil.copytree(project, copy, ignore=shutil.ignore_patterns(*_NOT_COPIED), ignore_dangling_symlinks=True)
+    # Rasa writes into a project: an assistant's id, suggestions in config.yml, its cache.
+    with copy_of(project) as copy:
         task = {
             "project": str(copy),
             "dialogues": [[{"say": said} for said in says] for says in dialogues],
             "pythons": [str(python), sys.executable],
             "action_url": action_url,
         }
-        log = Path(temporary) / "rasa.log"
+        log = copy.with_name("rasa.log")
         with log.open("wb") as errors:
             process = subprocess.Popen(
                 [str(python), str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True

@@ -59,7 +59,7 @@ def certify(
             )
     # What rasa-sdk remarks on each turn would drown what is said here.
     logging.getLogger("rasa_sdk").setLevel(logging.ERROR)
-    certificate = make_certificate(loaded, python, _tell)
+    certificate = make_certificate(project, python, _tell)
     print(as_markdown(certificate))
     if out:
         write(certificate, out)

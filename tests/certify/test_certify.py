@@ -194,7 +194,7 @@ def test_an_action_that_cannot_be_imported_is_on_the_page(run: Run, shop: Path) 
         file.write("import a_library_of_theirs\n")
     code, out, _ = run("shop", "--without-rasa")
     assert code == 1
-    assert "- error: shop/actions/actions.py:21: 'actions.actions' cannot be imported: ModuleNotFoundError" in out
+    assert "- error: actions/actions.py:21: 'actions.actions' cannot be imported: ModuleNotFoundError" in out
     assert out.splitlines()[-1].startswith("certificate: none. the project does not run here: ")
 
 
