@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import Any
 
 from bot.assistant import Assistant
+from bot.certify.here import in_process
 from bot.errors import FrontdeskError, Source
 from bot.evaluation.conversations import open_origins
 from bot.evaluation.services import Call, Services, standing_in
@@ -57,8 +58,11 @@ class Bot:
 
     @staticmethod
     def load(project: str | Path = ".", *, model: Path | None = None) -> Bot:
-        """The bot of the project in this folder; trained first when its data have changed."""
-        loaded = load_project(Path(project))
+        """The bot of the project in this folder; trained first when its data have changed.
+
+        The project's own actions run in this process, whatever server endpoints.yml names.
+        """
+        loaded = in_process(load_project(Path(project)))
         if model is None and find_model(loaded) is None:
             train(loaded)
         return Bot(loaded, load_assistant(loaded, model=model, store=MemoryStore()))

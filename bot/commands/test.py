@@ -70,6 +70,7 @@ def run_tests(
     Files under `tests/` (and a pack's `tests/`): `nlu:` examples, Rasa's test stories, `conversations:` that give
     what is said and what must come back, and Rasa Pro's `test_cases:`. Exit code 1 when one fails.
     """
+    from bot.certify.here import in_process
     from bot.evaluation import Report, choose_tests, evaluate, print_report
     from bot.evaluation.results import Wanted, write_results
 
@@ -80,6 +81,9 @@ def run_tests(
         report = Report(nlu=_cross_validate(loaded, folds, tests.examples if nlu else loaded.data.examples))
     else:
         print(f"Testing {tests}", file=sys.stderr)
+        if in_process(loaded) is not loaded and loaded.config.action_endpoint:
+            print("The project's actions run in this process, not on the server of endpoints.yml.", file=sys.stderr)
+            loaded = in_process(loaded)
         assistant = open_assistant(loaded, model, in_memory=True)
         judges_messages = e2e or what != "core" or stories is None
         report = asyncio.run(

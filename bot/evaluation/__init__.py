@@ -3,15 +3,21 @@
 A conversation file:
 
     setup: "my_actions.bank:use_test_bank"     # called before each conversation; optional
+    fixtures:
+      identified: {customer_id: C1}            # slots to begin with, by name
+    stubs:                                     # in the place of actions and services: see `bot/evaluation/stubs.py`
+      GET https://bank.example/accounts/*: {json: {balance: 100}}
     conversations:
       - name: balance after identification
-        language: en
+        language: en                           # and channel:, metadata:, slots:, now:, stubs:, setup:
+        fixtures: [identified]
         steps:
           - user: what is my balance?          # what the customer types, or the payload of a button on offer
           - bot: customer number               # a part of the replies, or a regular expression for one,
           - bot: [first this, then this]       #   after what was matched before
           - action: action_show_balance        # ran in this turn
           - slot: {account: savings}           # its value now
+          - button: "Yes"                      # all steps stand in docs/testing.md
 """
 
 from __future__ import annotations

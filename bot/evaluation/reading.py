@@ -16,12 +16,14 @@ from bot.story_file import read_stories
 from bot.training_data import Example, Story
 from bot.training_files import read_nlu_files
 from bot.validation import check_dialogues, check_examples
-from bot.yaml_file import Fields, Problems, read_yaml, shown
+from bot.yaml_file import Fields, Problems, YamlMap, read_yaml, shown
 
 _KEYS = (
     *("version", "nlu", "stories", "conversations", "setup", "stubs", "fixtures"),
     *("test_cases", "metadata", "stub_custom_actions"),
 )
+
+_TESTS = ("nlu", "stories", "conversations", "test_cases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,9 @@ def read_tests(project: Project, files: Sequence[Path] | None = None, *, loose: 
     conversations: list[Conversation] = []
     for file in project.tests if files is None else files:
         content = read_yaml(file, problems)
+        if not problems.strict and not (isinstance(content, YamlMap) and any(key in content for key in _TESTS)):
+            # As in Rasa, whose tests/ may hold anything.
+            continue
         known = None if loose else _KEYS
         fields = Fields(content, Source(shown(file), 1), f"the file '{file.name}'", problems, known)
         nlu.read(fields.data.get("nlu"), fields.source("nlu"))

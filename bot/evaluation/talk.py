@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +22,17 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class TurnTaken:
-    """One message and all that followed until the bot listened. `slots` are the values afterwards."""
+    """One message and all that followed until the bot listened. `slots` are the values afterwards.
+
+    `failures` say which actions failed, where, and with what.
+    """
 
     said: str
     replies: tuple[BotMessage, ...]
     events: tuple[Event, ...]
     slots: Mapping[str, Any]
     active_loop: str | None
+    failures: tuple[str, ...] = ()
 
     @property
     def intent(self) -> str | None:
@@ -55,6 +61,7 @@ class TurnTaken:
         for reply in self.replies:
             first, *more = as_text(reply).splitlines() or [""]
             lines += [f"bot:      {first}", *(f"          {line}" for line in more)]
+        lines += [f"          ! {failure}" for failure in self.failures]
         changed = {event.name: event.value for event in self.events if isinstance(event, SlotSet)}
         changes = [f"{name} = {value!r}" for name, value in changed.items()]
         changes += [f"form = {event.name}" for event in self.events if isinstance(event, ActiveLoopChanged)]
@@ -117,10 +124,12 @@ class Talk:
             metadata={**self.metadata, **metadata},
         )
         before = (await self.tracker()).event_count
-        replies = await self.assistant.handle(message)
+        with _failures() as failures:
+            replies = await self.assistant.handle(message)
         events = await self.assistant.store.events(self.conversation_id, after=before)
         tracker = await self.tracker()
-        turn = TurnTaken(text, tuple(replies), tuple(events), dict(tracker.slots), tracker.active_loop_name)
+        slots, loop = dict(tracker.slots), tracker.active_loop_name
+        turn = TurnTaken(text, tuple(replies), tuple(events), slots, loop, tuple(failures))
         self.turns.append(turn)
         return turn
 
@@ -137,5 +146,23 @@ class Talk:
         return await self.assistant.tracker(self.conversation_id)
 
 
-def transcript(turns: Sequence[TurnTaken]) -> list[str]:
-    return [line for turn in turns for line in turn.transcript()]
+@contextlib.contextmanager
+def _failures() -> Iterator[list[str]]:
+    """What is logged of actions that fail, with the words of their own exceptions: a test holds no customer's."""
+    found: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = next((one for one in record.args or () if isinstance(one, Exception)), None)
+            cause = f": {error.__cause__}" if error and error.__cause__ and str(error.__cause__) else ""
+            found.append(f"{error or record.getMessage()}{cause}")
+
+    log = logging.getLogger("bot.action_execution")
+    listener, propagates = Listener(logging.ERROR), log.propagate
+    log.addHandler(listener)
+    log.propagate = False
+    try:
+        yield found
+    finally:
+        log.removeHandler(listener)
+        log.propagate = propagates

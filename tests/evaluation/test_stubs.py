@@ -53,6 +53,16 @@ def test_an_action_may_fail(run: Run) -> None:
     assert problem(run, talk("  action_count: {fails: true}", *steps)) is None
 
 
+def test_an_action_that_breaks_is_told_with_its_line_and_its_own_words(run: Run) -> None:
+    (result,) = run(talk(f"  {STOCK}: {{json: {{lft: 0}}}}", "user: tea in stock", "bot: There")).talks
+    assert "          ! action 'action_stock' failed at actions/shop.py:32: KeyError: 'left'" in result.transcript()
+
+
+def test_where_there_are_stubs_of_any_kind_no_call_gets_out(run: Run) -> None:
+    text = "conversations: [{name: sale, stubs: {}, steps: [{user: tea in stock}, {bot: tea}]}]"
+    assert problem(run, text) == ("an action called what has no stub: GET https://stock.example/items/tea?branch=north")
+
+
 def test_an_action_runs_and_its_service_does_not(run: Run) -> None:
     stubs = f"""
   {STOCK}: {{json: {{left: 0}}}}
