@@ -17,6 +17,9 @@ from bot.yaml_writing import to_yaml
 _LINE = re.compile(r"[^\r\n\x85\u2028\u2029]*(?:\r\n|[\r\n\x85\u2028\u2029])|[^\r\n\x85\u2028\u2029]+")
 """A line as YAML counts them, with its end."""
 
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""As in `bot/yaml_file.py`: libyaml takes what Python's parser refuses, such as `{text: Which one?}`."""
+
 
 def extend_file(path: Path, additions: Mapping[str, Any]) -> None:
     """Add to the lists and mappings under these keys of a file, which is made when it is not there."""
@@ -82,7 +85,7 @@ def with_example(text: str, intent: str, example: str, name: str) -> str | None:
 
 def _root(text: str, name: str) -> Any:
     try:
-        return yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.SafeLoader)
+        return yaml.compose(text.removeprefix("\ufeff"), Loader=_Loader)
     except yaml.YAMLError as error:
         raise DataError(f"this is not YAML: {str(error).splitlines()[0]}", Source(name)) from error
 

@@ -49,8 +49,13 @@ class Conversation:
 
     @property
     def listens(self) -> bool:
-        """Whether it is the person's turn to say something."""
-        return self.tracker.latest_action_name == LISTEN and not isinstance(self.tracker.events[-1], UserUttered)
+        """Whether it is the person's turn to say something; always, while a human agent has the conversation."""
+        if self.tracker.paused:
+            return True
+        latest = next(
+            event for event in reversed(self.tracker.events) if isinstance(event, UserUttered | ActionExecuted)
+        )
+        return isinstance(latest, ActionExecuted) and latest.name == LISTEN
 
     # ---- going on ----
 

@@ -101,7 +101,8 @@ def _examples(project: Project, events: Iterable[Event]) -> list[Example]:
     found: dict[str, Example] = {}
     for event in _said(events):
         text, intent = (event.text or "").strip(), event.full_intent_name
-        if not text or text.startswith("/") or not intent or intent in DEFAULT_INTENTS:
+        is_ours = intent in DEFAULT_INTENTS and intent not in project.domain.intents
+        if not text or text.startswith("/") or not intent or is_ours:
             continue
         entities = tuple(one for one in entities_of(event) if one.extractor not in _COME_TRAINED)
         if (text, intent, _spans(entities)) not in known:

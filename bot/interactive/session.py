@@ -133,7 +133,8 @@ async def _which_intent(uttered: UserUttered, project: Project) -> str:
     ranked: dict[str, float] = {one["name"]: one["confidence"] for one in ranking}
     retrieval = {name.split("/")[0] for name in project.data.responses}
     answers = dict.fromkeys(project.data.responses)
-    known = [name for name in (*ranked, *project.domain.intents, *answers) if name not in DEFAULT_INTENTS]
+    own = project.domain.intents
+    known = [name for name in (*ranked, *own, *answers) if name in own or name not in DEFAULT_INTENTS]
     names = [name for name in dict.fromkeys(known) if name not in retrieval]
     choices = [(f"{name} ({ranked[name]:.2f})" if name in ranked else name, name) for name in names]
     chosen = await ask_which("What does it mean?", [*choices, (_NEW, "")])
