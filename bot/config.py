@@ -6,6 +6,7 @@ the environment. In a file of Rasa's the keys mean what they mean in Rasa.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Mapping
@@ -13,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bot.component_config import ComponentConfig, checked, components, plugged
 from bot.domain import NOWHERE
-from bot.errors import ConfigError, Source, UnknownName, suggest
-from bot.messages import EMPTY
-from bot.rasa_names import IMPORTERS, RECIPE, RECIPES, STAND_INS, TEMPLATES, outdated
-from bot.registry import known_names, load_class, short_name, without_effect, wrong_options
+from bot.errors import ConfigError, Source, suggest
+from bot.rasa_names import IMPORTERS, RECIPE, RECIPES
+from bot.registry import known_names
 from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain, read_yaml, shown
 
 KEYS = (
@@ -26,8 +27,16 @@ KEYS = (
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"(?:^|[_-])(?:key|token|secret|password)$")
-RASA_LATER = ("tracker_store", "lock_store", "event_broker", "nlg")
+RASA_LATER = ("tracker_store", "lock_store", "event_broker")
 """Keys of endpoints.yml that this version does not act on."""
+SERVERS: Mapping[str, str] = {
+    "action_endpoint": "bot.remote_actions:RemoteActions",
+    "models": "bot.model_server:ModelServer",
+    "nlg": "bot.nlg:NLGServer",
+}
+"""Keys of endpoints.yml that name a server, and the class whose keywords are theirs."""
+COMPRESS = "COMPRESS_ACTION_SERVER_REQUEST"
+"""Rasa's variable of the environment: whether calls of the action server are deflated."""
 
 
 class Secret(str):
@@ -37,15 +46,6 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'**********'"
-
-
-@dataclass(frozen=True, slots=True)
-class ComponentConfig:
-    """Something that can be plugged in: its name, its constructor's keywords, and where that is written."""
-
-    name: str
-    options: Mapping[str, Any] = EMPTY
-    source: Source = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,12 @@ class Config:
     actions: tuple[str, ...] = ()
     actions_source: Source = NOWHERE
     channels: tuple[ComponentConfig, ...] = ()
-    store: ComponentConfig = ComponentConfig("sqlite")
+    store: ComponentConfig = field(default_factory=lambda: ComponentConfig("sqlite"))
     llm: ComponentConfig | None = None
     llm_action: Mapping[str, Any] = field(default_factory=dict)
     action_endpoint: ComponentConfig | None = None
     model_server: ComponentConfig | None = None
+    nlg: ComponentConfig | None = None
     seed: int = 0
     typed_payloads: bool = False
 
@@ -126,15 +127,14 @@ def load_config(
     channels.update(_channels(fields.mapping("channels"), problems))
     if file := _beside(root, "credentials.yml", credentials):
         channels.update(_rasa_channels(_expanded(read_yaml(file, problems), problems), problems))
-    endpoint = model_server = None
+    servers: dict[str, ComponentConfig] = {}
     if file := _beside(root, "endpoints.yml", endpoints):
-        served = _expanded(read_yaml(file, problems), problems)
-        endpoint, model_server = _endpoint(served, problems), _model_server(served, problems)
+        servers = _servers(_expanded(read_yaml(file, problems), problems), problems)
     llm, llm_action = _llm(fields, problems)
     return Config(
         languages=fields.texts("languages") or fields.texts("language") or ("en",),
-        pipeline=_components(fields, "pipeline", "component", problems) or (PIPELINE if is_own else RASA_PIPELINE),
-        policies=_components(fields, "policies", "policy", problems) or (POLICIES if is_own else RASA_POLICIES),
+        pipeline=components(fields, "pipeline", "component", problems) or (PIPELINE if is_own else RASA_PIPELINE),
+        policies=components(fields, "policies", "policy", problems) or (POLICIES if is_own else RASA_POLICIES),
         packs=tuple(fields.text_items("domains")) if is_own else None,
         actions=fields.texts("actions"),
         actions_source=fields.source("actions"),
@@ -142,8 +142,9 @@ def load_config(
         store=_store(fields, problems),
         llm=llm,
         llm_action=llm_action,
-        action_endpoint=endpoint,
-        model_server=model_server,
+        action_endpoint=servers.get("action_endpoint"),
+        model_server=servers.get("models"),
+        nlg=servers.get("nlg"),
         seed=_seed(fields, problems),
         typed_payloads=fields.flag("typed_payloads", False),
     )
@@ -198,53 +199,6 @@ def _expanded_text(text: str, key: str, source: Source, problems: Problems) -> s
     return Secret(found) if _SECRET.search(key) else found
 
 
-def _components(fields: Fields, key: str, kind: str, problems: Problems) -> tuple[ComponentConfig, ...]:
-    """The entries of `pipeline:` or `policies:`: a name, or `name:` with options."""
-    found = []
-    template = fields.data.get(key)
-    if isinstance(template, str) and template in TEMPLATES:
-        message = f"'{template}' is a pipeline of Rasa 1: name its components, or run: frontdesk migrate"
-        problems.add(message, fields.source(key))
-        return ()
-    items = fields.sequence(key)
-    for item, source in zip(items, items.sources, strict=True):
-        one = Fields(None if isinstance(item, str) else item, source, f"an entry of '{key}'", problems)
-        name = item if isinstance(item, str) else one.text("name")
-        if not name:
-            if isinstance(item, YamlMap) and item.get("name") is None:
-                problems.add(f"an entry of '{key}' needs a 'name'", source)
-        else:
-            found += _named(kind, name, one, problems)
-    return tuple(found)
-
-
-def _named(kind: str, name: str, one: Fields, problems: Problems) -> list[ComponentConfig]:
-    """The component or policy of that name, or what stands in for it."""
-    short, place = short_name(name), one.source("name")
-    message = outdated(short)
-    if message:
-        problems.add(message, place)
-        return []
-    stand_in = STAND_INS.get(short)
-    if stand_in is None:
-        return [_plugged(kind, name, one, problems, "name")]
-    instead = f"{stand_in.name} stands in for it" if stand_in.name else "it is left out"
-    problems.warn(f"{short}: {stand_in.reason}; {instead}", place)
-    return [_plugged(kind, stand_in.name, one, problems, "name", *stand_in.without)] if stand_in.name else []
-
-
-def options_without_effect(config: Config) -> dict[str, list[str]]:
-    """Options in config.yml that are accepted for Rasa's sake and change nothing here, with whose they are."""
-    found: dict[str, list[str]] = {}
-    for kind, part in (("component", config.pipeline), ("policy", config.policies)):
-        for one in part:
-            for key in without_effect(load_class(kind, one.name), one.options):
-                owners = found.setdefault(key, [])
-                if short_name(one.name) not in owners:
-                    owners.append(short_name(one.name))
-    return found
-
-
 def _check_recipe(fields: Fields, problems: Problems) -> None:
     recipe, place = fields.text("recipe"), fields.source("recipe")
     if recipe and recipe in RECIPES:
@@ -267,32 +221,6 @@ def _check_importers(fields: Fields, problems: Problems) -> None:
             problems.add(f"the importer '{name}' is not supported: {IMPORTERS[name]}", place)
 
 
-def _plugged(kind: str, name: str, fields: Fields, problems: Problems, *own: str) -> ComponentConfig:
-    """What a name and its options stand for; whether there is such a thing, with such options, is checked.
-
-    `own` are keys that are none of its constructor's, the one with the name first. An option that Rasa
-    would pass over is left out.
-    """
-    place = fields.source(own[0]) if own else fields.place
-    options = {key: plain(value) for key, value in fields.data.items() if key not in own}
-    try:
-        cls = load_class(kind, name, place)
-    except ConfigError as error:
-        problems.errors.append(error)
-        return ComponentConfig(name, options, fields.place)
-    return ComponentConfig(name, _checked(cls, name, options, fields, problems), fields.place)
-
-
-def _checked(cls: type[Any], name: str, options: dict[str, Any], fields: Fields, problems: Problems) -> dict[str, Any]:
-    for error in list(wrong_options(cls, name, options, ("languages", "seed", "root"), fields.source)):
-        if isinstance(error, UnknownName) and not problems.strict:
-            problems.warnings.append(error)
-            del options[error.name]
-        else:
-            problems.errors.append(error)
-    return options
-
-
 def _channels(section: YamlMap, problems: Problems) -> dict[str, ComponentConfig]:
     """`channels:` of config.yml: a channel's name with its options, or `false` to leave it out."""
     found = {}
@@ -304,7 +232,7 @@ def _channels(section: YamlMap, problems: Problems) -> dict[str, ComponentConfig
             found[name] = ComponentConfig("", source=source)
         else:
             given = None if value is True else value
-            found[name] = _plugged("channel", name, Fields(given, source, f"channel '{name}'", problems), problems)
+            found[name] = plugged("channel", name, Fields(given, source, f"channel '{name}'", problems), problems)
     return found
 
 
@@ -316,7 +244,7 @@ def _rasa_channels(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
         source = fields.source(name)
         if name in known_names("channel") or "." in name:
             given = value if isinstance(value, YamlMap) else None
-            found[name] = _plugged("channel", name, Fields(given, source, f"channel '{name}'", problems), problems)
+            found[name] = plugged("channel", name, Fields(given, source, f"channel '{name}'", problems), problems)
         elif name == "rasa":
             problems.warn("the channel 'rasa' belongs to Rasa X and Rasa Enterprise: it is left out", source)
         else:
@@ -324,47 +252,46 @@ def _rasa_channels(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
     return found
 
 
-def _endpoint(file: Any, problems: Problems) -> ComponentConfig | None:
-    """endpoints.yml: the action server; what else Rasa reads there is not acted on, and said."""
+def _servers(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
+    """The servers that endpoints.yml names, by section; what else Rasa reads there is not acted on, and said."""
     fields = Fields(file, file.source if isinstance(file, YamlMap) else NOWHERE, "endpoints.yml", problems)
+    found = {}
     for name in fields.data:
+        source = fields.source(name)
         if name in RASA_LATER:
-            message = (
-                f"'{name}' is not part of this version; conversations are kept in SQLite"
-                if "store" in name
-                else (f"'{name}' is not part of this version")
-            )
-            problems.warn(message, fields.source(name))
-        elif name not in ("action_endpoint", "models"):
-            problems.doubt(f"there is no endpoint called '{name}'", fields.source(name))
-    given, source = fields.mapping("action_endpoint"), fields.source("action_endpoint")
-    if not given:
-        return None
-    from bot.remote_actions import RemoteActions
-
-    one = Fields(given, source, "action_endpoint", problems)
-    options = _checked(RemoteActions, "action_endpoint", plain(given), one, problems)
-    return ComponentConfig("action_endpoint", options, source)
+            message = f"'{name}' is not part of this version"
+            problems.warn(message + ("; conversations are kept in SQLite" if "store" in name else ""), source)
+        elif name not in SERVERS:
+            problems.doubt(f"there is no endpoint called '{name}'", source)
+        elif fields.mapping(name) and not (name == "nlg" and _are_own_responses(fields.mapping(name), problems)):
+            one = Fields(fields.mapping(name), source, name, problems)
+            module, _, attribute = SERVERS[name].partition(":")
+            options = {key: plain(value) for key, value in one.data.items() if (name, key) != ("nlg", "type")}
+            if name == "action_endpoint" and os.environ.get(COMPRESS, "").lower() in ("true", "1"):
+                options.setdefault("compress", True)
+            cls = getattr(importlib.import_module(module), attribute)
+            found[name] = ComponentConfig(name, checked(cls, name, options, one, problems), source)
+    return found
 
 
-def _model_server(file: Any, problems: Problems) -> ComponentConfig | None:
-    """`models:` of endpoints.yml: where newer models come from."""
-    fields = Fields(file, file.source if isinstance(file, YamlMap) else NOWHERE, "endpoints.yml", problems)
-    given, source = fields.mapping("models"), fields.source("models")
-    if not given:
-        return None
-    from bot.model_server import ModelServer
-
-    one = Fields(given, source, "models", problems)
-    return ComponentConfig("models", _checked(ModelServer, "models", plain(given), one, problems), source)
+def _are_own_responses(nlg: YamlMap, problems: Problems) -> bool:
+    """Whether `nlg:` names no server, and the domain's responses are said."""
+    kind = str(nlg.get("type") or "callback")
+    if "." in kind:
+        problems.warn(
+            f"the generator '{kind}' is written for Rasa's own classes, which cannot run here: the domain's "
+            "responses are said. Serve it as an NLG server, with 'url'",
+            nlg.sources["type"],
+        )
+    return "." in kind or kind.lower() == "response"
 
 
 def _store(fields: Fields, problems: Problems) -> ComponentConfig:
     value = fields.data.get("store")
     if isinstance(value, str):
-        return _plugged("store", value, Fields(None, fields.source("store"), "'store'", problems), problems)
+        return plugged("store", value, Fields(None, fields.source("store"), "'store'", problems), problems)
     one = Fields(value, fields.source("store"), "'store'", problems)
-    return _plugged("store", one.text("type") or "sqlite", one, problems, "type")
+    return plugged("store", one.text("type") or "sqlite", one, problems, "type")
 
 
 def _llm(fields: Fields, problems: Problems) -> tuple[ComponentConfig | None, Mapping[str, Any]]:
@@ -383,4 +310,4 @@ def _llm(fields: Fields, problems: Problems) -> tuple[ComponentConfig | None, Ma
         return None, action
     empty = [key for key, value in one.data.items() if value in (None, "")]
     name = one.text("provider") or "openai"
-    return _plugged("LLM provider", name, one, problems, "provider", "deadline", "threshold", *empty), action
+    return plugged("LLM provider", name, one, problems, "provider", "deadline", "threshold", *empty), action

@@ -21,7 +21,7 @@ import orjson
 from bot import __version__
 from bot.action_execution import Actions
 from bot.assistant import Assistant
-from bot.config import ComponentConfig
+from bot.component_config import ComponentConfig
 from bot.errors import ConfigError, ModelError
 from bot.interfaces import Policy, Store, TrainablePolicy
 from bot.nlu.pipeline import Pipeline
@@ -144,7 +144,12 @@ def load_assistant(project: Project, *, model: Path | None = None, store: Store 
         project.domain,
         Understanding(loaded.pipeline),
         loaded.policies,
-        Actions(project.domain, open_actions(project, loaded.knowledge), _remote_actions(project, store)),
+        Actions(
+            project.domain,
+            open_actions(project, loaded.knowledge),
+            _remote_actions(project, store),
+            nlg=_nlg_server(project),
+        ),
         store,
         languages=project.config.languages,
         typed_payloads=project.config.typed_payloads,
@@ -238,6 +243,15 @@ def _remote_actions(project: Project, store: Store) -> Any:
     remote = construct(RemoteActions, config.options, config.source)
     remote.history = store.events
     return remote
+
+
+def _nlg_server(project: Project) -> Any:
+    config = project.config.nlg
+    if config is None:
+        return None
+    from bot.nlg import NLGServer
+
+    return construct(NLGServer, config.options, config.source)
 
 
 def _policy_folder(model: Path, number: int, name: str) -> Path:

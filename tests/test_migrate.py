@@ -505,6 +505,8 @@ def edited(text: str) -> YamlText:
         ("a: []\n", lambda it: it.append(("a",), {"b": 1}), "a:\n- b: 1\n"),
         ("a:\n  b: 1\n  # c\nd: 2\n", lambda it: it.append(("a",), {"e": 3}), "a:\n  b: 1\n  e: 3\n  # c\nd: 2\n"),
         ("a: b # c\n", lambda it: it.reword(("a",), "yes"), "a: 'yes' # c\n"),
+        ("x: 你好😀\na: b # é\n", lambda it: it.reword(("a",), "c"), "x: 你好😀\na: c # é\n"),
+        ("x: [{text: Which one?}]\na: b\n", lambda it: it.reword(("a",), "c"), "x: [{text: Which one?}]\na: c\n"),
         ("# top\na: 1", lambda it: (it.put("z", 2), it.put("b", 3, first=True)), "# top\nb: 3\na: 1\nz: 2\n"),
         (
             "old: # o\n  x: |\n    l\n\n    m\n\ny: 1\n",

@@ -11,6 +11,7 @@ import yaml
 from bot.yaml_file import YamlList, YamlMap
 from bot.yaml_writing import to_yaml
 
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _GONE = object()
 _LINE_ENDS = re.compile(r"(?<=[\n\x85\u2028\u2029])")
 """Where YAML sees the end of a line."""
@@ -28,7 +29,7 @@ class YamlText:
         text += "" if text.endswith("\n") or not text else "\n"
         self._text = text
         self._lines = [line for line in _LINE_ENDS.split(text) if line]
-        self._root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+        self._root: Any = yaml.compose(text, Loader=_Loader)
         # By the key of the file that they lie in: by path, since a later change of the same thing counts.
         self._edits: dict[str, dict[object, tuple[int, int, str]]] = {}
         self._whole: set[str] = set()

@@ -112,7 +112,7 @@ def check_examples(examples: Sequence[Example], domain: Domain, problems: Proble
     told: set[str] = set()
     for example in examples:
         intent = example.intent.split("/")[0]
-        if intent not in domain.intents and intent not in DEFAULT_INTENTS and intent not in told:
+        if intent and intent not in domain.intents and intent not in DEFAULT_INTENTS and intent not in told:
             told.add(intent)
             hint = suggest(intent, domain.intents)
             message = f"there are examples for the intent '{intent}', which the domain does not have.{hint}"
@@ -153,11 +153,11 @@ def _contradictions(project: Project) -> list[Finding]:
 
 def _components(project: Project) -> list[Finding]:
     """Components that cannot be made, and in one line all options that are accepted and change nothing."""
-    from bot.config import options_without_effect
+    from bot.component_config import options_without_effect
     from bot.training import untrained_pipeline
 
     findings = _found(lambda: untrained_pipeline(project))
-    idle = options_without_effect(project.config)
+    idle = options_without_effect(project.config.pipeline, project.config.policies)
     if idle:
         listed = ", ".join(f"{key} ({', '.join(owners)})" for key, owners in idle.items())
         message = f"options of Rasa's that are accepted, and change nothing here: {listed}"
