@@ -44,7 +44,7 @@ conversations:
 - {name: short, steps: [{user: hello}, {bot: Hello}]}
 """,
 }
-VERBS = ("init", "train", "run", "shell", "parse", "test", "validate")
+VERBS = ("init", "train", "run", "shell", "parse", "test", "validate", "certify", "interactive", "visualize")
 
 Run = Callable[..., tuple[int, str, str]]
 

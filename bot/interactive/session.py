@@ -96,7 +96,7 @@ async def _menu(conversation: Conversation) -> None:
 
 
 async def _hear(conversation: Conversation, project: Project) -> None:
-    text = await ask_text("You:")
+    text = await _button(conversation) or await ask_text("You:")
     if text == STOP:
         raise SomethingElse
     if not text:
@@ -105,6 +105,23 @@ async def _hear(conversation: Conversation, project: Project) -> None:
     if not is_payload(uttered, conversation.assistant):
         uttered = await _confirmed(uttered, project)
     await conversation.take_in(uttered)
+
+
+async def _button(conversation: Conversation) -> str:
+    """The payload of a button that the bot has just offered; nothing when there is none, or the person types."""
+    buttons: list[tuple[str, str]] = []
+    for event in reversed(conversation.tracker.events):
+        if isinstance(event, UserUttered):
+            break
+        if isinstance(event, BotUttered):
+            offered = (*event.message.buttons, *event.message.quick_replies)
+            buttons = [
+                (str(one.get("title")), str(one.get("payload") or one.get("title"))) for one in offered
+            ] + buttons
+    if not buttons:
+        return ""
+    choices = [(f"{title} ({payload})", payload) for title, payload in buttons]
+    return await ask_which("A button, or words of your own?", [*choices, ("<type something>", "")])
 
 
 async def _confirmed(uttered: UserUttered, project: Project) -> UserUttered:

@@ -48,7 +48,7 @@ entities:
 - drink
 
 responses:
-  utter_greet: [{text: Hello from the shop.}]
+  utter_greet: [{text: Hello from the shop., buttons: [{title: Tea, payload: '/order{"drink": "tea"}'}]}]
   utter_order: [{text: It is ordered.}]
 """,
     "data/all.yml": DATA,
@@ -129,6 +129,7 @@ def test_a_conversation_is_corrected_and_becomes_training_data(terminal: Termina
     terminal.see("action_listen")
     terminal.answer("Is that right?", "y")
     # A text that means something else, with an entity to mark.
+    terminal.answer("A button, or words of your own?", UP + ENTER)
     terminal.answer("You:", "hello green tea" + ENTER)
     terminal.answer("all entities right?", "n")
     terminal.answer("What does it mean?", DOWN + ENTER)
@@ -173,10 +174,11 @@ def test_a_message_is_taken_back_and_a_conversation_forked(terminal: Terminal, s
     terminal.answer("You:", "/greet" + ENTER)
     terminal.answer("Is that right?", "y")
     terminal.answer("Is that right?", "y")
-    terminal.answer("You:", "/order" + ENTER)
+    terminal.answer("A button, or words of your own?", ENTER)
     terminal.answer("Is that right?", CTRL_C)
     terminal.answer("What now?", DOWN + ENTER)
-    terminal.see("Taken back: '/order'")
+    terminal.see("""Taken back: '/order{"drink": "tea"}'""")
+    terminal.answer("A button, or words of your own?", UP + ENTER)
     terminal.answer("You:", "/stop" + ENTER)
     terminal.answer("What now?", DOWN + DOWN + ENTER)
     terminal.answer("before which message?", ENTER)
@@ -193,3 +195,11 @@ def test_a_message_is_taken_back_and_a_conversation_forked(terminal: Terminal, s
         [{"intent": "order", "entities": [{"drink": "tea"}]}, {"action": "utter_order"}],
     ]
     assert (shop / "data/all.yml").read_text(encoding="utf-8") == DATA
+
+
+def test_without_a_terminal_it_is_said_what_to_do(shop: Path) -> None:
+    command = [sys.executable, "-m", "bot.cli", "interactive", "--project", str(shop)]
+    folder = Path(__file__).parents[2]
+    ended = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "it needs a terminal. Without one: frontdesk shell" in ended.stderr
