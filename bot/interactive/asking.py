@@ -31,7 +31,7 @@ async def ask_which(question: str, choices: Sequence[tuple[str, _T]]) -> _T:
     import questionary
 
     listed = [questionary.Choice(title, value=number) for number, (title, _) in enumerate(choices)]
-    long = len(listed) > 8
+    long = len(listed) > 5
     asked = questionary.select(question, listed, use_search_filter=long, use_jk_keys=not long)
     number: int = await _answered(asked)
     return choices[number][1]

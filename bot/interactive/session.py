@@ -251,4 +251,4 @@ def _summarise(found: Learned) -> None:
         (len(found.examples), "examples"),
         *((len(more), f"new {key}") for key, more in found.domain.items()),
     )
-    print("Learnt: " + ", ".join(f"{number} {what}" for number, what in parts if number))
+    print("Learnt: " + ", ".join(f"{what}: {number}" for number, what in parts if number))
