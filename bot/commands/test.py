@@ -25,7 +25,10 @@ app = typer.Typer()
 def run_tests(
     what: Annotated[
         str,
-        typer.Argument(help="`nlu` for the examples alone, `core` for stories and conversations.", show_default=False),
+        typer.Argument(
+            help="`nlu` for the examples alone, `core` for stories and conversations, `e2e` for conversations.",
+            show_default=False,
+        ),
     ] = "",
     project: ProjectOption = Path("."),
     model: ModelOption = None,
@@ -35,6 +38,9 @@ def run_tests(
     stories: Annotated[
         Path | None,
         typer.Option("--stories", "-s", help="Stories and conversations instead of those in tests/: a file or folder."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "-k", help="Only the stories and conversations with this in their names.")
     ] = None,
     cross_validation: Annotated[
         bool, typer.Option("--cross-validation", help="Train on a part of the examples, and test with the rest.")
@@ -74,9 +80,9 @@ def run_tests(
     from bot.evaluation import Report, choose_tests, evaluate, print_report
     from bot.evaluation.results import Wanted, write_results
 
-    check_what("test", what, "nlu", "core")
+    check_what("test", what, "nlu", "core", "e2e")
     loaded = load(project)
-    tests = choose_tests(loaded, what or None, nlu, stories)
+    tests = choose_tests(loaded, what or None, nlu, stories, name)
     if cross_validation:
         report = Report(nlu=_cross_validate(loaded, folds, tests.examples if nlu else loaded.data.examples))
     else:

@@ -56,21 +56,23 @@ async def evaluate(
     e2e: bool = True,
     stops: bool = False,
 ) -> Report:
-    """Run the project's tests (or `tests`) with its trained assistant; `what` is nlu or core for one half.
+    """Run the project's tests (or `tests`) with its trained assistant.
 
+    `what` is nlu or core for one half, e2e for conversations alone.
     Without `e2e`, what is typed in stories counts as understood; `stops` at the first story that goes otherwise.
     """
-    if what not in (None, "nlu", "core"):
-        raise ConfigError(f"'frontdesk test {what}' is not known: it is 'nlu', 'core' or nothing for both")
+    if what not in (None, "nlu", "core", "e2e"):
+        raise ConfigError(f"'frontdesk test {what}' is not known: it is 'nlu', 'core', 'e2e' or nothing for all")
     tests = tests or read_tests(project)
     nlu, stories = NluReport(), StoryReport((), e2e)
     conversations = []
     await assistant.start()
     try:
-        if what != "core":
+        if what in (None, "nlu"):
             nlu = await evaluate_nlu(assistant, tests.examples)
-        if what != "nlu":
+        if what in (None, "core"):
             stories = await evaluate_stories(assistant, tests.stories, e2e, stops=stops)
+        if what != "nlu":
             origins = open_origins(project)
             for number, conversation in enumerate(tests.conversations):
                 conversations.append(await run_conversation(conversation, assistant, number, origins))

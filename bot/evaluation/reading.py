@@ -57,15 +57,22 @@ def plural(word: str, number: int) -> str:
     return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
-def choose_tests(project: Project, what: str | None, nlu: Path | None = None, stories: Path | None = None) -> Tests:
+def choose_tests(
+    project: Project,
+    what: str | None,
+    nlu: Path | None = None,
+    stories: Path | None = None,
+    name: str | None = None,
+) -> Tests:
     """The tests for `frontdesk test`: those in the project's tests/, or in the files or folders named.
 
+    `name` is a part of the names of the stories and conversations that are wanted; messages have none.
     Rasa takes the training examples where there are no others, and so do we in a project of its layout, or when
     understanding alone is asked for.
     """
     found = read_tests(project)
     examples, dialogues = found.examples, found
-    if what == "core":
+    if what in ("core", "e2e") or name is not None:
         examples = ()
     elif nlu is not None:
         examples = read_nlu_files(nlu, project.config.languages[0]).data.examples
@@ -80,7 +87,11 @@ def choose_tests(project: Project, what: str | None, nlu: Path | None = None, st
         dialogues = read_tests(project, files, loose=True)
     learnt = {(example.text, example.intent) for example in project.data.examples}
     known = bool(examples) and all((example.text, example.intent) in learnt for example in examples)
-    return Tests(tuple(examples), dialogues.stories, dialogues.conversations, known)
+    chosen = [story for story in dialogues.stories if what != "e2e" and (name or "") in story.name]
+    talks = tuple(talk for talk in dialogues.conversations if (name or "") in talk.name)
+    if name is not None and not chosen and not talks:
+        raise ConfigError(f"no story and no conversation has '{name}' in its name")
+    return Tests(tuple(examples), tuple(chosen), talks, known)
 
 
 def read_tests(project: Project, files: Sequence[Path] | None = None, *, loose: bool = False) -> Tests:

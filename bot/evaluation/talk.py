@@ -12,7 +12,6 @@ from typing import Any
 from bot.assistant import Assistant
 from bot.errors import FrontdeskError
 from bot.events import ActionExecuted, ActiveLoopChanged, Event, SlotSet, UserUttered
-from bot.interfaces import Turn
 from bot.messages import EMPTY, BotMessage, UserMessage
 from bot.shell import as_text
 from bot.tracker import LISTEN, Tracker
@@ -100,17 +99,9 @@ class Talk:
 
     async def begin(self, slots: Mapping[str, Any]) -> None:
         """Start the session, with these slots set."""
-        assistant = self.assistant
-        async with assistant.store.lease(self.conversation_id) as lease:
-            tracker = await assistant.tracker(self.conversation_id)
-            before = tracker.event_count
-            tracker.latest_input_channel = self.channel
-            if not before:
-                started = await assistant.actions.run("action_session_start", tracker)
-                tracker.apply_all([ActionExecuted(name="action_session_start", confidence=1.0), *started])
+        async with self.assistant.turn(self.conversation_id) as (assistant, tracker):
+            await assistant.start_session_if_due(tracker)
             tracker.apply_all(SlotSet(name=name, value=value) for name, value in slots.items())
-            events = tuple(tracker.events[before - tracker.event_count :])
-            await assistant.store.commit(lease, Turn(self.conversation_id, events), tracker)
 
     async def say(self, text: str, *, metadata: Mapping[str, Any] = EMPTY) -> TurnTaken:
         """Say something, or press a button by giving its payload."""

@@ -149,8 +149,8 @@ def test_cross_validation_says_when_there_are_too_few_examples(shop: Path) -> No
 
 def test_one_half_of_the_tests_can_be_left_out(run: Run) -> None:
     both = EXAMPLES + "conversations: [{name: sale, steps: [{user: hello}, {bot: Hello}]}]"
-    for what, examples, conversations in ((None, 6, 1), ("nlu", 6, 0), ("core", 0, 1)):
+    for what, examples, conversations in ((None, 6, 1), ("nlu", 6, 0), ("core", 0, 1), ("e2e", 0, 1)):
         found = run(both, what)
         assert (len(found.nlu.intents), found.conversations) == (examples, conversations)
-    with pytest.raises(ConfigError, match="'frontdesk test nlp' is not known: it is 'nlu', 'core' or nothing"):
+    with pytest.raises(ConfigError, match="'frontdesk test nlp' is not known: it is 'nlu', 'core', 'e2e' or nothing"):
         run(both, "nlp")

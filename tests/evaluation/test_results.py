@@ -205,6 +205,12 @@ def test_other_files_can_be_tested_and_what_was_learnt_is_said(frontdesk: Any, s
     assert frontdesk("test", "-s", "more.yml")[2].splitlines() == ["error: there is no file or folder 'more.yml'"]
 
 
+def test_tests_are_chosen_by_kind_and_by_name(frontdesk: Any) -> None:
+    assert frontdesk("test", "-k", "righ")[1].splitlines() == ["stories: 1; conversations: 0; failed: 0"]
+    assert frontdesk("test", "e2e")[1].splitlines()[-1] == "stories: 0; conversations: 1; failed: 1"
+    assert frontdesk("test", "-k", "nothing")[2] == "error: no story and no conversation has 'nothing' in its name\n"
+
+
 def test_a_share_of_understood_messages_can_be_demanded(frontdesk: Any) -> None:
     assert frontdesk("test", "nlu", "--fail-under", "75")[0] == 0
     code, out, _ = frontdesk("test", "nlu", "--fail-under", "76")
