@@ -5,6 +5,7 @@ Names of Rasa's that have no file here, and options that it has and we do not ac
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from bot.domain import NOWHERE
 from bot.errors import ConfigError, Source, UnknownName
 from bot.messages import EMPTY
-from bot.rasa_names import STAND_INS, TEMPLATES, outdated
+from bot.rasa_names import FROM_ENVIRONMENT, STAND_INS, TEMPLATES, outdated
 from bot.registry import load_class, short_name, without_effect, wrong_options
 from bot.yaml_file import Fields, Problems, YamlMap, plain
 
@@ -69,6 +70,9 @@ def plugged(kind: str, name: str, fields: Fields, problems: Problems, *own: str)
     """
     place = fields.source(own[0]) if own else fields.place
     options = {key: plain(value) for key, value in fields.data.items() if key not in own}
+    option, variable = FROM_ENVIRONMENT.get(short_name(name), ("", ""))
+    if os.environ.get(variable):
+        options[option] = os.environ[variable]
     try:
         cls = load_class(kind, name, place)
     except ConfigError as error:

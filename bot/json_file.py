@@ -12,6 +12,8 @@ from bot.yaml_file import Problems, parse_yaml, read_text, shown
 
 # The two halves in which JSON may write one character, an emoji say, and YAML may not.
 _HALVES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+# Within its texts JSON may have these as they are; YAML takes them for ends of lines, or for nothing that is shown.
+_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def read_json(path: Path, problems: Problems) -> Any:
@@ -28,6 +30,7 @@ def read_json(path: Path, problems: Problems) -> Any:
     except json.JSONDecodeError as error:
         problems.add(f"this is not JSON: {error.msg}, at character {error.colno}", Source(name, error.lineno))
         return None
+    text = _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return parse_yaml(_HALVES.sub(_whole, text), name, problems)
 
 

@@ -234,8 +234,10 @@ def _fingerprint(files: Sequence[Path], places: Sequence[Path], config: Config) 
         place = next((place for place in places if file.is_relative_to(place)), file.parent)
         digest.update(f"\0{place.name if place != places[-1] else ''}/{file.relative_to(place).as_posix()}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
+    # Where a server is shapes no model.
     settings = [
-        [(one.name, sorted(one.options.items())) for one in part] for part in (config.pipeline, config.policies)
+        [(one.name, sorted((key, value) for key, value in one.options.items() if key != "url")) for one in part]
+        for part in (config.pipeline, config.policies)
     ]
     digest.update(repr((config.languages, config.seed, settings)).encode())
     return digest.hexdigest()

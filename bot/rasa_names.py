@@ -33,6 +33,9 @@ STAND_INS: Mapping[str, StandIn] = {
 }
 """Names of Rasa 3.6. A stand-in keeps the contract: the same kind of thing comes out of it."""
 
+FROM_ENVIRONMENT: Mapping[str, tuple[str, str]] = {"DucklingEntityExtractor": ("url", "RASA_DUCKLING_HTTP_URL")}
+"""Options that the environment overrules, as in Rasa, and the name there."""
+
 RENAMED: Mapping[str, str | None] = {
     "EmbeddingIntentClassifier": "DIETClassifier",
     "DucklingHTTPExtractor": "DucklingEntityExtractor",

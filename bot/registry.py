@@ -29,6 +29,8 @@ FOLDERS = {
     "store": "bot.stores",
     "action": "bot.actions",
 }
+_METHODS = {"component": "def parse(self, parses", "policy": "def predict(self, tracker"}
+"""What is written in a file that holds one; beside them lies what they share."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
 T = TypeVar("T")
 NETWORK_OPTIONS = frozenset(
@@ -231,12 +233,15 @@ def _class_names(kind: str) -> list[str]:
     """The classes that are named after their file, without importing every file: `RegexEntityExtractor`."""
     folders = [Path(folder) for folder in importlib.import_module(FOLDERS[kind]).__path__]
     files = [file for name in known_names(kind) for folder in folders if (file := folder / f"{name}.py").is_file()]
-    return [
-        name
-        for file in files
-        for name in re.findall(r"^class (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
-        if module_name(name) == file.stem
-    ]
+    has_method, bases = set(), {}
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        for name, base in re.findall(r"^class (\w+)(?:\((\w+)\))?:", text, re.MULTILINE):
+            if module_name(name) == file.stem:
+                bases[name] = base
+                if _METHODS.get(kind, "") in text:
+                    has_method.add(name)
+    return [name for name, base in bases.items() if name in has_method or base in has_method]
 
 
 def _public_classes(module: Any) -> list[type[Any]]:

@@ -157,6 +157,12 @@ def test_what_rasa_would_work_with_is_a_warning(tmp_path: Path, text: str, says:
     assert says in str(warning)
 
 
+def test_a_text_in_json_may_have_any_character(tmp_path: Path) -> None:
+    said = "a\x7fb\x85c\u2028d\ufeffe\tf\u00e9g"
+    content = {"rasa_nlu_data": {"common_examples": [{"text": said, "intent": "greet"}]}}
+    assert read(tmp_path, json.dumps(content, ensure_ascii=False)).data.examples[0].text == said
+
+
 def test_half_a_character_behind_a_backslash_is_text(tmp_path: Path) -> None:
     text = json.dumps({"rasa_nlu_data": {"common_examples": [{"text": "\\ud83d\\ude00 \\😀", "intent": "greet"}]}})
     assert read(tmp_path, text).data.examples[0].text == "\\ud83d\\ude00 \\😀"

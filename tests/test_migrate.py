@@ -27,7 +27,7 @@ from bot.project import Project, load_project
 from bot.yaml_file import Problems, parse_yaml
 
 PROJECTS = Path(__file__).parent / "projects"
-CONFIG = "recipe: default.v1\npipeline: [{name: KeywordIntentClassifier}]\npolicies: [{name: RulePolicy}]\n"
+CONFIG = "pipeline: [{name: KeywordIntentClassifier}]\npolicies: [{name: RulePolicy}]\n"
 
 
 def copied(name: str, folder: Path) -> Path:
@@ -273,6 +273,14 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         migration.write(plan)
     with pytest.raises(ConfigError, match=r"there is no config.yml in '.*nothing'"):
         migration.plan(tmp_path / "nothing")
+
+
+def test_a_file_keeps_its_kind_of_line_ends(tmp_path: Path) -> None:
+    root = written(tmp_path)
+    (root / "data").mkdir()
+    (root / "data/nlu.yml").write_bytes(b"version: '2.0'\r\nnlu: []\r\n")
+    migration.write(migration.plan(root))
+    assert (root / "data/nlu.yml").read_bytes() == b'version: "3.1"\r\nnlu: []\r\n'
 
 
 def test_a_file_that_is_there_keeps_its_name(tmp_path: Path) -> None:
@@ -579,7 +587,7 @@ def test_the_command_says_each_change_and_what_is_left(tmp_path: Path, monkeypat
     assert lines[lines.index("Left to you:") + 1].startswith(
         "rasa_1/actions.py:4: the FormAction 'RestaurantForm' cannot"
     )
-    assert lines[-1] == "29 changes in 7 files, in new"
+    assert lines[-2:] == ["29 changes in 7 files, in new", "Next: frontdesk validate --project new"]
     again = CliRunner().invoke(app, ["data", "migrate", "--project", "new"])
     assert again.output == "There is nothing to change: the project has the form of Rasa 3.\n"
 

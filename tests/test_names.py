@@ -173,6 +173,20 @@ def test_the_recipe_and_the_importer_of_every_project_are_welcome(tmp_path: Path
     assert [*problems.errors, *problems.warnings] == []
 
 
+def test_the_environment_says_where_duckling_is_as_in_rasa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "domain.yml").write_text("intents: []\n", encoding="utf-8")
+    read(tmp_path, {"pipeline": [{"name": "DucklingEntityExtractor", "url": "http://one.example"}]})
+    trained = load_project(tmp_path)
+    monkeypatch.setenv("RASA_DUCKLING_HTTP_URL", "http://two.example")
+    served = load_project(tmp_path)
+    assert [one.config.pipeline[0].options["url"] for one in (trained, served)] == [
+        "http://one.example",
+        "http://two.example",
+    ]
+    # A model is good wherever the server is.
+    assert trained.fingerprint == served.fingerprint
+
+
 # ---- the featurizers that stand on a model of somebody else's ----
 
 

@@ -44,3 +44,4 @@ def migrate(project: ProjectOption = Path("."), out: OutOption = None) -> None:
     except ProjectErrors as errors:
         print("The project can be read when these are mended:", file=sys.stderr)
         raise errors
+    print(f"Next: frontdesk validate --project {shown(folder)}")

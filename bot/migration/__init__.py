@@ -114,7 +114,9 @@ def _write_files(migration: Migration, out: Path) -> None:
     for path, text in migration.texts.items():
         place = out / path.relative_to(migration.root)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        # A file keeps its kind of line ends.
+        ends = "\r\n" if path.is_file() and b"\r\n" in path.read_bytes() else "\n"
+        place.write_text(text, encoding="utf-8", newline=ends)
     for path in migration.gone:
         (out / path.relative_to(migration.root)).unlink()
 

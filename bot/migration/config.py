@@ -29,11 +29,12 @@ _OF_CORE = {
 
 def migrate_config(content: YamlMap, text: YamlText, log: Log, *, needs_rules: bool) -> list[dict[str, Any]]:
     """Write the changes into `text`; the rules that are needed instead of what was taken out."""
-    if "recipe" not in content:
+    _pipeline(content, text, log)
+    rules = _policies(content, text, log, needs_rules=needs_rules)
+    if "recipe" not in content and (text.is_changed or log.changes):
         text.put("recipe", RECIPE, first=True)
         log.changed(content.source, "no recipe", f"recipe: {RECIPE}")
-    _pipeline(content, text, log)
-    return _policies(content, text, log, needs_rules=needs_rules)
+    return rules
 
 
 def _pipeline(content: YamlMap, text: YamlText, log: Log) -> None:
