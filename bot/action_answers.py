@@ -62,27 +62,31 @@ def _event(item: Any, name: str) -> Event:
 
 def read_messages(said: Sequence[Any], name: str) -> list[dict[str, Any]]:
     """What an action said. A number for a text is one; what no channel could send is an `ActionError`."""
-    return [_message(one, name) for one in said]
+    try:
+        return [read_message(one) for one in said]
+    except DataError as error:
+        raise ActionError(f"action '{name}' said something that is no message: {error}") from error
 
 
-def _message(message: Any, name: str) -> dict[str, Any]:
+def read_message(message: Any) -> dict[str, Any]:
+    """The same for one message; `DataError` says what is wrong with it, and quotes nothing."""
     if not isinstance(message, Mapping):
-        raise ActionError(f"action '{name}' said {kind_of(message)}, which is no message")
+        raise DataError(f"a message must be an object, not {kind_of(message)}")
     out = dict(message)
     for key in ("text", "image", "response", "template"):
         if isinstance(out.get(key), int | float):
             out[key] = str(out[key])
-        _check(isinstance(out.get(key), str | None), out, key, "a text", name)
+        _check(isinstance(out.get(key), str | None), out, key, "a text")
     for key in ("buttons", "quick_replies", "elements"):
         items = out.get(key)
         is_list = items is None or (isinstance(items, list | tuple) and all(isinstance(one, Mapping) for one in items))
-        _check(is_list, out, key, "a list of objects", name)
-    _check(isinstance(out.get("custom"), Mapping | None), out, "custom", "an object", name)
+        _check(is_list, out, key, "a list of objects")
+    _check(isinstance(out.get("custom"), Mapping | None), out, "custom", "an object")
     if not is_shallow(out, DEEPEST_JSON + 5):
-        raise ActionError(f"action '{name}' said something that is nested deeper than {DEEPEST_JSON} levels")
+        raise DataError(f"it is nested deeper than {DEEPEST_JSON} levels")
     return out
 
 
-def _check(fits: bool, message: Mapping[str, Any], key: str, expected: str, name: str) -> None:
+def _check(fits: bool, message: Mapping[str, Any], key: str, expected: str) -> None:
     if not fits:
-        raise ActionError(f"'{key}' of what action '{name}' said must be {expected}, not {kind_of(message[key])}")
+        raise DataError(f"'{key}' must be {expected}, not {kind_of(message[key])}")

@@ -12,11 +12,11 @@ from bot import default_actions
 from bot.action_answers import ActionResult
 from bot.custom_actions import run_action
 from bot.domain import Domain
-from bot.errors import ActionError, suggest
+from bot.errors import ActionError, EndpointError, suggest
 from bot.events import BotUttered, Event
 from bot.forms import run_form
-from bot.messages import BotMessage
-from bot.responses import message_from, render
+from bot.messages import EMPTY, BotMessage
+from bot.responses import choose, message_from, named, render, says_something
 from bot.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,19 @@ class RemoteActions(Protocol):
     ) -> ActionResult: ...
 
 
+class NLG(Protocol):
+    """A server that words the responses (see `bot/nlg.py`)."""
+
+    async def say(
+        self, name: str, tracker: Tracker, *, values: Mapping[str, Any] = EMPTY, response_id: str | None = None
+    ) -> BotMessage: ...
+
+
 class Actions:
-    """Everything the bot can do. `custom` are instances by name; `remote` runs what is not among them."""
+    """Everything the bot can do. `custom` are instances by name; `remote` runs what is not among them.
+
+    `nlg` words the responses; where it fails, those of the domain are said.
+    """
 
     def __init__(
         self,
@@ -44,11 +55,13 @@ class Actions:
         custom: Mapping[str, Any] | None = None,
         remote: RemoteActions | None = None,
         *,
+        nlg: NLG | None = None,
         seed: int | None = None,
     ) -> None:
         self.domain = domain
         self._custom = dict(custom or {})
         self._remote = remote
+        self._nlg = nlg
         self._draw = random.Random(seed)
         self._known = {*domain.responses, *domain.forms, *domain.actions, *domain.action_texts, *default_actions.ALL}
 
@@ -67,7 +80,7 @@ class Actions:
 
         Raises `ActionRejected` when it declines and `ActionError` when it fails.
         """
-        if name in self._custom or (self._remote and name in self.domain.actions and name not in self.domain.responses):
+        if name in self._custom or (self._remote and self._is_remote(name)):
             return await self._run_custom(name, tracker)
         if name in default_actions.ALL:
             return await default_actions.ALL[name](tracker, self)
@@ -76,8 +89,11 @@ class Actions:
         if name in self.domain.action_texts:
             return [BotUttered.of(BotMessage(text=name))]
         if name.startswith("utter_"):
-            return [*self.utter(name, tracker)]
+            return [*await self.utter(name, tracker)]
         raise ActionError(f"there is no action called '{name}'.{suggest(name, self._known)}")
+
+    def _is_remote(self, name: str) -> bool:
+        return name in self.domain.actions and name not in self.domain.responses and not name.startswith("utter_")
 
     async def _run_custom(self, name: str, tracker: Tracker) -> list[Event]:
         if name in self._custom:
@@ -85,10 +101,15 @@ class Actions:
         else:
             assert self._remote is not None
             result = await self._remote.run(name, tracker, self.domain, idempotency_key=tracker.idempotency_key)
-        said = [message_from(data, self.domain, tracker, self._draw) for data in result.messages]
+        said = [await self._said(data, tracker) for data in result.messages]
         return [*(BotUttered.of(message) for message in said if message), *result.events]
 
-    def utter(self, name: str, tracker: Tracker, values: Mapping[str, Any] | None = None) -> list[BotUttered]:
+    async def _said(self, data: Mapping[str, Any], tracker: Tracker) -> BotMessage | None:
+        name, values = named(data)
+        base = await self._respond(name, tracker, values) if name else BotMessage()
+        return message_from(data, base) if base else None
+
+    async def utter(self, name: str, tracker: Tracker) -> list[BotUttered]:
         """The domain's response as an event, none when the domain has no such response.
 
         `utter_faq` of a retrieval intent `faq` says what the response selector has chosen.
@@ -97,13 +118,28 @@ class Actions:
             full = tracker.latest_message.full_intent_name or ""
             if full.startswith(name.removeprefix("utter_") + "/"):
                 name = f"utter_{full}"
-        message = render(name, self.domain, tracker, self._draw, values)
+        message = await self._respond(name, tracker)
         return [BotUttered.of(message)] if message else []
+
+    async def _respond(self, name: str, tracker: Tracker, values: Mapping[str, Any] = EMPTY) -> BotMessage | None:
+        """The response as the NLG server words it, or else as the domain does; None when neither has it."""
+        if self._nlg is not None:
+            chosen = choose(
+                self.domain.responses.get(name, ()), tracker.slots, tracker.latest_input_channel, self._draw
+            )
+            try:
+                said = await self._nlg.say(name, tracker, values=values, response_id=chosen.id if chosen else None)
+                return said if says_something(said) else None
+            except EndpointError as error:
+                if not chosen:
+                    raise ActionError(f"response '{name}': {error}") from error
+                log.error("conversation %s: response '%s': %s", tracker.conversation_id, name, error)
+        return render(name, self.domain, tracker, self._draw, values)
 
     def apologise(self, tracker: Tracker) -> list[BotUttered]:
         """What the customer hears when an action failed: the domain's `utter_error`, or our own words."""
-        text = SORRY.get(tracker.language or "en", SORRY["en"])
-        return self.utter("utter_error", tracker) or [BotUttered.of(BotMessage(text=text))]
+        message = render("utter_error", self.domain, tracker, self._draw)
+        return [BotUttered.of(message or BotMessage(text=SORRY.get(tracker.language or "en", SORRY["en"])))]
 
     def log_failure(self, error: Exception, tracker: Tracker) -> None:
         """One line: which conversation, what failed, and why; nothing that the customer said."""

@@ -54,17 +54,17 @@ async def action_session_start(tracker: Tracker, actions: Actions) -> list[Event
 
 async def action_restart(tracker: Tracker, actions: Actions) -> list[Event]:
     """Everything is forgotten."""
-    return [*actions.utter("utter_restart", tracker), Restarted()]
+    return [*await actions.utter("utter_restart", tracker), Restarted()]
 
 
 async def action_back(tracker: Tracker, actions: Actions) -> list[Event]:
     """As if the customer's last message (and the word "back") had not been."""
-    return [*actions.utter("utter_back", tracker), UserUtteranceReverted(), UserUtteranceReverted()]
+    return [*await actions.utter("utter_back", tracker), UserUtteranceReverted(), UserUtteranceReverted()]
 
 
 async def action_default_fallback(tracker: Tracker, actions: Actions) -> list[Event]:
     """Says that it did not understand, and forgets the message."""
-    return [*actions.utter("utter_default", tracker), UserUtteranceReverted()]
+    return [*await actions.utter("utter_default", tracker), UserUtteranceReverted()]
 
 
 async def action_deactivate_loop(tracker: Tracker, actions: Actions) -> list[Event]:
@@ -99,7 +99,7 @@ async def action_default_ask_affirmation(tracker: Tracker, actions: Actions) -> 
 
 async def action_default_ask_rephrase(tracker: Tracker, actions: Actions) -> list[Event]:
     """Asks the customer to say it in other words."""
-    return [*actions.utter("utter_ask_rephrase", tracker)]
+    return [*await actions.utter("utter_ask_rephrase", tracker)]
 
 
 async def action_two_stage_fallback(tracker: Tracker, actions: Actions) -> list[Event]:

@@ -107,18 +107,17 @@ def fill_text(text: str, values: Mapping[str, Any]) -> str:
     return "".join(out) + text[end:]
 
 
-def message_from(data: Mapping[str, Any], domain: Domain, tracker: Tracker, draw: random.Random) -> BotMessage | None:
-    """What a custom action said (a dictionary of rasa-sdk's dispatcher) as a message.
-
-    `response` (or `template`) names a domain response, filled with the other keys; buttons given beside
-    it are added. None when there is nothing to say, or no such response.
-    """
-    name = data.get("response") or data.get("template")
+def named(data: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """The response that a custom action names (as `response` or `template`), and the values for its variables."""
     known = ("text", "image", "custom", "template", "response", "attachment", "buttons", "elements", "quick_replies")
-    values = {key: value for key, value in data.items() if key not in known}
-    base = render(name, domain, tracker, draw, values) if name else BotMessage(text=None)
-    if base is None:
-        return None
+    return data.get("response") or data.get("template"), {k: v for k, v in data.items() if k not in known}
+
+
+def message_from(data: Mapping[str, Any], base: BotMessage) -> BotMessage | None:
+    """What a custom action said (a dictionary of rasa-sdk's dispatcher) as a message; None when that is nothing.
+
+    `base` is the response that it names; buttons given beside it are added, and what else is given counts.
+    """
     message = BotMessage(
         text=data.get("text") or base.text,
         buttons=base.buttons + tuple(data.get("buttons") or ()),
@@ -129,5 +128,10 @@ def message_from(data: Mapping[str, Any], domain: Domain, tracker: Tracker, draw
         quick_replies=tuple(data.get("quick_replies") or ()) or base.quick_replies,
         metadata=base.metadata,
     )
-    empty = not any((message.text, message.buttons, message.image, message.attachment, message.elements))
-    return None if empty and not message.custom and not message.quick_replies else message
+    return message if says_something(message) else None
+
+
+def says_something(message: BotMessage) -> bool:
+    """Whether anything of it would reach a customer."""
+    seen = (message.text, message.buttons, message.quick_replies, message.image, message.attachment, message.elements)
+    return any(seen) or bool(message.custom)

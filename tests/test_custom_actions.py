@@ -422,8 +422,14 @@ class ActionOne(Action):
         ("return [{'event': 'slot'}]", "'action_a' returned something that is no event: .*needs a 'name'"),
         ("return [{'event': 'followup', 'name': [iban]}]", "'name' of the event 'followup' must be a text, not a list"),
         ("return [{'event': 'slot', 'name': 'amount', 'value': sys}]", "'action_a' .*cannot be stored.*module"),
-        ("dispatcher.utter_message(text=[iban])", "'text' of what action 'action_a' said must be a text, not a list"),
-        ("dispatcher.utter_message(image=[iban])", "'image' .* must be a text, not a list"),
+        (
+            "dispatcher.utter_message(text=[iban])",
+            "'action_a' said .* no message: 'text' must be a text, not a list",
+        ),
+        (
+            "dispatcher.utter_message(image=[iban])",
+            "'action_a' said .* no message: 'image' must be a text",
+        ),
     ],
 )
 async def test_a_failure_names_action_and_line_and_nothing_of_the_customer(
