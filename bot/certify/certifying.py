@@ -24,8 +24,8 @@ from bot.validation import validate
 Tell = Callable[[str], None]
 
 
-def certify(root: Path, rasa: Path | None, tell: Tell) -> Certificate:
-    """The certificate of the project in `root`; `rasa` is a Python that has Rasa, None where none is asked."""
+def certify(root: Path, rasa: Path | None, tell: Tell, *, why_not: str = "") -> Certificate:
+    """The certificate of the project in `root`. `rasa` is a Python that has Rasa; `why_not` says why there is none."""
     root = root.resolve()
     with copy_of(root) as folder, standing_in(folder):
         project = in_process(load_project(folder))
@@ -33,7 +33,7 @@ def certify(root: Path, rasa: Path | None, tell: Tell) -> Certificate:
         if project.config.packs is not None:
             certificate.not_compared = "a project of packs (`domains:` in config.yml) is nothing that Rasa can read"
         elif rasa is None:
-            certificate.not_compared = "no Python with Rasa was found, or none was wanted"
+            certificate.not_compared = why_not
         try:
             model, seconds = _train(project, tell)
             runs = hold_here(root, model, dialogues_of(project, read_tests(project)))

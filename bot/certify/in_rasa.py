@@ -6,7 +6,8 @@ The task is one JSON object: `project` (a folder that may be written to), `dialo
 `{"say": …, "channel": "rest", "pause": 0}`), `pythons` (who tries to serve the project's actions, in that order)
 and `action_url` (an action server that already runs, in place of that). On stdout come JSON lines: `{"rasa": version}`,
 `{"actions": …}`, `{"trained": {"seconds", "memory"}}`, a `{"dialogue": [turn, …]}` for each, `{"done": {"memory"}}`;
-or `{"error": …}`. A turn is `{"said", "seconds", "messages", "events", "slots", "active_loop"}`, in Rasa's own shapes.
+or `{"error": …}`. A turn has `said`, `seconds`, `messages`, `events`, `slots`, `active_loop` and `failure`, in Rasa's own
+shapes.
 """
 
 from __future__ import annotations
@@ -160,7 +161,11 @@ async def say(agent: Any, sender: str, step: dict[str, Any]) -> dict[str, Any] |
     seen = len(before.events) if before else 0
     message = UserMessage(step["say"], output, sender_id=sender, input_channel=channel)
     started = time.perf_counter()
-    said = await agent.handle_message(message)
+    failure = ""
+    try:
+        said = await agent.handle_message(message)
+    except Exception as error:  # as its channels do: the turn is lost, the conversation goes on
+        said, failure = [], f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - started
     tracker = await agent.tracker_store.retrieve_full_tracker(sender)
     # Its slots are those of the latest session.
@@ -169,9 +174,10 @@ async def say(agent: Any, sender: str, step: dict[str, Any]) -> dict[str, Any] |
         "said": step["say"],
         "seconds": seconds,
         "messages": [{key: value for key, value in one.items() if key != "recipient_id"} for one in said or []],
-        "events": [event.as_dict() for event in list(tracker.events)[seen:]],
-        "slots": now.current_slot_values(),
-        "active_loop": now.active_loop_name,
+        "events": [event.as_dict() for event in list(tracker.events)[seen:]] if tracker else [],
+        "slots": now.current_slot_values() if now else {},
+        "active_loop": now.active_loop_name if now else None,
+        "failure": failure,
     }
 
 

@@ -65,7 +65,8 @@ def _judge_dialogue(
         found = differences(same, other, drawn)
         if mine.said.startswith("/") and mine.understood != other.understood:
             found.insert(0, f"payload: {_meaning(mine)} here, {_meaning(other)} in Rasa")
-        turn = JudgedTurn(mine.said, "agrees", differences=found, notes=_failure(alike, number))
+        lost = [f"Rasa lost the turn: {other.failure}"] if other.failure else []
+        turn = JudgedTurn(mine.said, "agrees", differences=found, notes=[*_failure(alike, number), *lost])
         if not mine.said.startswith("/"):
             turn.understanding = "agrees"
             if mine.understood != other.understood:

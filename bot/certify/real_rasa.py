@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -115,7 +116,12 @@ def ask_rasa(
         log = copy.with_name("rasa.log")
         with log.open("wb") as errors:
             process = subprocess.Popen(
-                [str(python), str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                [str(python), str(SCRIPT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
             )
             try:
                 assert process.stdin is not None
@@ -124,7 +130,8 @@ def ask_rasa(
                 process.stdin.close()
                 run = read_lines(process.stdout, tell)
             except BaseException:
-                process.kill()
+                # With the action server that it has started.
+                os.killpg(process.pid, signal.SIGKILL)
                 raise
             finally:
                 process.wait()

@@ -26,7 +26,7 @@ class Did:
 
 @dataclass(frozen=True)
 class Turn:
-    """What a message brought. `understood` is the intent with its entities, as far as the policies see them."""
+    """What a message brought. `failure` says why a turn came to nothing, where an engine lost it."""
 
     said: str
     seconds: float
@@ -38,6 +38,7 @@ class Turn:
     slots: Mapping[str, Any]
     active_loop: str | None
     events: tuple[Mapping[str, Any], ...]
+    failure: str = ""
 
     @property
     def actions(self) -> tuple[Did, ...]:
@@ -69,6 +70,7 @@ def read_turn(data: Mapping[str, Any]) -> Turn:
         slots={name: value for name, value in data["slots"].items() if value is not None and name not in NOT_COMPARED},
         active_loop=data["active_loop"],
         events=events,
+        failure=data.get("failure", ""),
     )
 
 

@@ -49,17 +49,18 @@ def certify(
     if out and out.suffix not in SUFFIXES:
         raise FrontdeskError(f"'{out}' must end in one of {', '.join(SUFFIXES)}")
     loaded = load(project)
-    python = None
+    python, why_not = None, "--without-rasa said so"
     if not without_rasa and loaded.config.packs is None:
         python = find_rasa(project, rasa) or (make_environment(_tell) if make_rasa_environment else None)
         if python is None:
+            why_not = "no Python with Rasa was found"
             _tell(
                 "No Python with Rasa was found, so nothing is compared. Name one with --rasa, or have one made: "
                 f"frontdesk certify {project} --make-rasa-environment"
             )
     # What rasa-sdk remarks on each turn would drown what is said here.
     logging.getLogger("rasa_sdk").setLevel(logging.ERROR)
-    certificate = make_certificate(project, python, _tell)
+    certificate = make_certificate(project, python, _tell, why_not=why_not)
     print(as_markdown(certificate))
     if out:
         write(certificate, out)

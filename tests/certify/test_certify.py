@@ -153,6 +153,16 @@ def test_what_an_action_draws_by_chance_is_told_from_what_differs(
     assert "the project's own actions answer differently from run to run" in out
 
 
+def test_a_turn_that_rasa_lost_is_unexplained_with_its_words(
+    run: Run, shop: Path, rasa: Rasa, recording: Lines
+) -> None:
+    lines = copy.deepcopy(recording)
+    dialogue(lines, "/order")[-1].update(events=[], slots={}, active_loop=None, failure="KeyError: 'size'")
+    code, out, _ = run("shop", "--rasa", str(rasa(lines)))
+    assert code == 1
+    assert "UNEXPLAINED; Rasa lost the turn: KeyError: 'size' |" in out
+
+
 def test_rasa_that_refuses_the_project_is_told(run: Run, shop: Path, rasa: Rasa) -> None:
     python = rasa([{"rasa": "3.6.21"}, {"error": "SystemExit: 1"}])
     code, out, _ = run("shop", "--rasa", str(python))
