@@ -6,7 +6,7 @@ The task is one JSON object: `project` (a folder that may be written to), `dialo
 `{"say": …, "channel": "rest", "pause": 0}`), `pythons` (who tries to serve the project's actions, in that order)
 and `action_url` (an action server that already runs, in place of that). On stdout come JSON lines: `{"rasa": version}`,
 `{"actions": …}`, `{"trained": {"seconds", "memory"}}`, a `{"dialogue": [turn, …]}` for each, `{"done": {"memory"}}`;
-or `{"error": …}`. A turn has `said`, `seconds`, `messages`, `events`, `slots`, `active_loop` and `failure`, in Rasa's own
+or `{"error": …}`. A turn has `said`, `seconds`, `messages`, `events`, `slots`, `active_loop`, `failure`, in Rasa's own
 shapes.
 """
 
