@@ -123,7 +123,11 @@ ENTITY = '{"text": "to Rome", "intent": "greet", "entities": [%s]}'
         ),
         (
             rasa_json("common_examples", '{"text": "\\ud83d"}'),
-            "a.json:2: this is not YAML: while parsing a quoted scalar",
+            "a.json:2: this text has half a character: write it whole",
+        ),
+        (
+            rasa_json("common_examples", '{"text": "a",\n"text": "b"}'),
+            "a.json:3: the key 'text' stands twice, first on line 2",
         ),
         ("[" * 100_000 + "]" * 100_000, "a.json: this is nested too deeply"),
     ],
