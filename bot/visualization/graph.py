@@ -104,7 +104,8 @@ class _Maker:
         when = [_condition(step) for step in rule.condition]
         if rule.conversation_start:
             when.insert(0, "at the start of a conversation")
-        looks = list(_looks(rule.steps))
+        running = next((step.name for step in rule.condition if isinstance(step, LoopStep)), None)
+        looks = list(_looks(rule.steps, running))
         root = self._node(Look("start", "when" if when else "any time", tuple(when)))
         self.roots.append(root)
         self._follow(self._dialogue(rule, "rule"), root, looks)
@@ -153,9 +154,8 @@ class _Maker:
         return len(self.nodes) - 1
 
 
-def _looks(steps: Sequence[Step]) -> Iterator[Look]:
-    """The nodes of a dialogue; slots and loops are told by the node before them."""
-    form: str | None = None
+def _looks(steps: Sequence[Step], form: str | None = None) -> Iterator[Look]:
+    """The nodes of a dialogue that begins while `form` runs; slots and loops are told by the node before them."""
     found: list[Look] = []
     for step in steps:
         match step:

@@ -51,7 +51,7 @@ function reachable(shape) {
 }
 
 function bring(shape) {
-  shape.scrollIntoView({ block: "nearest", inline: "nearest" });
+  shape.scrollIntoView({ block: "center", inline: "nearest" });
 }
 
 function chooseDialogue(number) {

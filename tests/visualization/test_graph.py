@@ -106,6 +106,7 @@ rules:
         ("any time", ()),
     ]
     assert len(graph.nodes) == 9
+    assert [graph.nodes[number].look.form for number in graph.dialogues[0].path] == [None, "f", "f"]
 
 
 def test_checkpoints_join_stories_even_in_a_circle() -> None:
