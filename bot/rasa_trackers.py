@@ -33,10 +33,14 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RasaConversation:
-    """A conversation as Rasa has it: its events are JSON values that nobody has checked."""
+    """A conversation as Rasa has it: its events are JSON values that nobody has checked.
+
+    `conversation_id` is ours (`channel:sender`), where `frontdesk export` has written it down.
+    """
 
     sender_id: str
     events: Sequence[Any]
+    conversation_id: str | None = None
 
 
 Found = Iterator[RasaConversation | DataError]
@@ -153,23 +157,25 @@ def _in_file(path: Path) -> Found:
         raise ConfigError(f"there is no file '{shown(path)}'")
     # A database without a name is SQLite's own temporary file: on disk as soon as it is large.
     with contextlib.closing(sqlite3.connect("")) as sorted_events:
-        sorted_events.execute("CREATE TABLE events (sender TEXT, number INTEGER PRIMARY KEY, data BLOB)")
+        sorted_events.execute("CREATE TABLE events (sender TEXT, ours TEXT, number INTEGER PRIMARY KEY, data BLOB)")
         for source, value in _values(path):
             match value:
                 case DataError():
                     yield value
                 case {"event": str(), "sender_id": str(sender)}:
-                    data = orjson.dumps({key: one for key, one in value.items() if key != "sender_id"})
-                    sorted_events.execute("INSERT INTO events (sender, data) VALUES (?, ?)", (sender, data))
+                    ours = value.get("conversation_id")
+                    data = {key: one for key, one in value.items() if key not in ("sender_id", "conversation_id")}
+                    row = (sender, ours if isinstance(ours, str) else "", orjson.dumps(data))
+                    sorted_events.execute("INSERT INTO events (sender, ours, data) VALUES (?, ?, ?)", row)
                 case {"events": list(events), "sender_id": str(sender)} | {"events": list(events), "name": str(sender)}:
                     yield RasaConversation(sender, events)
                 case {"events": None}:
                     yield DataError("the tracker has no events: ask for it with include_events=ALL", source)
                 case _:
                     yield DataError("this is neither a tracker nor an event with a 'sender_id'", source)
-        rows = sorted_events.execute("SELECT sender, data FROM events ORDER BY sender, number")
-        for sender, group in itertools.groupby(rows, key=lambda row: str(row[0])):
-            yield RasaConversation(sender, [orjson.loads(data) for _, data in group])
+        rows = sorted_events.execute("SELECT sender, ours, data FROM events ORDER BY sender, ours, number")
+        for (sender, ours), group in itertools.groupby(rows, key=lambda row: (str(row[0]), str(row[1]))):
+            yield RasaConversation(sender, [orjson.loads(data) for *_, data in group], ours or None)
 
 
 def _values(path: Path) -> Iterator[tuple[Source, Any]]:

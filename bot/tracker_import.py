@@ -21,7 +21,6 @@ from bot.events import ActiveLoopChanged, Event, SlotSet, UnknownEvent, UserUtte
 from bot.http import LONGEST_ID
 from bot.interfaces import Store, Turn
 from bot.rasa_trackers import RasaConversation
-from bot.registry import known_names
 from bot.stores import fold
 from bot.tracker import Tracker
 
@@ -84,7 +83,7 @@ async def _import(
         return Outcome(Did.FAILED, problem=str(one))
     try:
         events = read_events(one.events)
-        conversation_id = conversation_id_of(one.sender_id, events, channel)
+        conversation_id = conversation_id_of(one, events, channel)
     except (DataError, ConfigError) as error:
         return Outcome(Did.FAILED, one.sender_id, problem=f"conversation '{one.sender_id}': {error}")
     if not events:
@@ -145,13 +144,13 @@ def _day(timestamp: float) -> str:
         return f"{timestamp:.0f} seconds after 1970"
 
 
-def conversation_id_of(sender_id: str, events: Sequence[Event], channel: str | None = None) -> str:
-    """`channel:sender`; a sender id that is one of ours already stays as it is."""
+def conversation_id_of(one: RasaConversation, events: Sequence[Event], channel: str | None = None) -> str:
+    """`channel:sender`, where the channel is the one given, or the one where the customer last wrote."""
+    sender_id = one.sender_id
     if not sender_id or len(sender_id) > LONGEST_ID or not sender_id.isprintable():
         raise DataError(f"the sender id must have 1 to {LONGEST_ID} printable characters")
-    named = sender_id.partition(":")[0] if ":" in sender_id else ""
-    if named and (named == channel or (channel is None and named in known_names("channel"))):
-        return sender_id
+    if one.conversation_id and one.conversation_id.endswith(f":{sender_id}") and one.conversation_id.isprintable():
+        return one.conversation_id
     if channel is None:
         heard = (event.input_channel for event in reversed(events) if isinstance(event, UserUttered))
         channel = next((one for one in heard if one), "rest")

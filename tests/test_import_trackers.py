@@ -256,8 +256,6 @@ async def test_a_turn_that_rasa_did_not_finish_is_finished_by_the_next_message(s
         ("anna", None, None, "rest:anna"),
         ("anna", "rest", "telegram", "telegram:anna"),
         ("anna", "rest", "socketio", "webchat:anna"),
-        ("webchat:anna", "rest", None, "webchat:anna"),
-        ("telegram:anna", None, "telegram", "telegram:anna"),
         ("b:c", "rest", None, "rest:b:c"),
     ],
 )
@@ -265,13 +263,13 @@ def test_a_conversation_is_the_channels_where_the_customer_last_wrote(
     sender: str, heard: str | None, channel: str | None, expected: str
 ) -> None:
     events = read_events([{"event": "user", "text": "hi", "input_channel": heard, "timestamp": 1.0}])
-    assert conversation_id_of(sender, events, channel) == expected
+    assert conversation_id_of(RasaConversation(sender, []), events, channel) == expected
 
 
 @pytest.mark.parametrize("sender", ["", "a\nb", "a" * 300])
 def test_a_sender_id_that_can_be_no_key_is_refused(sender: str) -> None:
     with pytest.raises(DataError, match="1 to 255 printable characters"):
-        conversation_id_of(sender, [])
+        conversation_id_of(RasaConversation(sender, []), [])
 
 
 # ---- where it is read ----------------------------------------------------------------------------
