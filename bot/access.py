@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bot.errors import ConfigError, UnknownName
@@ -21,8 +21,8 @@ METHODS = (*SYMMETRIC, "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS
 class Access:
     """`token` is the server's, `jwt_key` the shared secret or (for RS…, ES…, PS…) the public key."""
 
-    token: str | None = None
-    jwt_key: str | None = None
+    token: str | None = field(default=None, repr=False)
+    jwt_key: str | None = field(default=None, repr=False)
     jwt_method: str = "HS256"
 
     @property

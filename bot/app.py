@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bot.access import Access, check_jwt
 from bot.api import api_routes, open_routes
 from bot.assistant import Assistant
-from bot.errors import ConfigError
+from bot.errors import ConfigError, FrontdeskError
 from bot.http import RequestError, answer_error, answer_json, answer_stopping
 from bot.interfaces import Channel
 from bot.model_server import ModelServer
@@ -83,8 +83,8 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
-            if model_server and not assistant.has_model:
-                await model_server.pull(serving)
+            if model_server:
+                await _first_model(model_server, serving)
             await assistant.start()
         except Exception as error:
             app.state.failed_to_start = error
@@ -116,6 +116,15 @@ def create_app(
     app.state.follow = following.follow
     app.state.when_ready = lambda: None
     return app
+
+
+async def _first_model(server: ModelServer, serving: Serving) -> None:
+    """A model server that has none yet, or is away, is asked again later."""
+    try:
+        if not await server.pull(serving):
+            log.warning("the model server %s has no model yet", server.shown_url)
+    except FrontdeskError as error:
+        log.error("%s. It is asked again in %g s", error, server.wait)
 
 
 class Following:

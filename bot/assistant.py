@@ -245,7 +245,7 @@ class Assistant:
         await self._run(prediction, tracker)
 
     async def take_in(self, tracker: Tracker, events: Sequence[Event]) -> None:
-        """Apply events from outside the turn. To take back more than the latest message, the session must be at hand."""
+        """Apply events from outside. To take back more than the latest message, the session must be at hand."""
         messages = sum(isinstance(event, UserUtteranceReverted) for event in events)
         takes_back = messages > bool(tracker.before_message) or any(
             isinstance(event, ActionReverted) for event in events

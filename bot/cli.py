@@ -34,7 +34,8 @@ _OF_RASA = {
     **dict.fromkeys(("--data", "--domain", "--config", "-d", "-c", "--stories", "--nlu", "-s", "-u"), _FOLDER),
     **dict.fromkeys(("--endpoints", "--credentials"), "endpoints.yml and credentials.yml beside config.yml are read."),
     **dict.fromkeys(("--out", "--fixed-model-name"), _MODELS),
-    **dict.fromkeys(("--jwt-secret", "--jwt-method"), "Callers of the API show a token: --auth-token."),
+    "--cors": "Name --cors once for each origin: --cors https://a.example --cors https://b.example",
+    "--use-syslog": "The log can go to a file: --log-file bot.log",
     **dict.fromkeys(("--no-prompt", "--init-dir"), "Name the folder, nothing is asked: frontdesk init my-bank"),
 }
 """Words of Rasa's command line that mean nothing here, with what to do instead."""

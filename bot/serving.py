@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bot.action_execution import Actions
 from bot.assistant import Assistant
@@ -17,9 +20,13 @@ from bot.interfaces import Store
 from bot.model_archive import is_archive, unpack
 from bot.nlu.pipeline import Pipeline
 from bot.project import Project, load_project
+from bot.registry import construct
 from bot.training import load_assistant, models_folder
 from bot.understanding import Understanding
 from bot.yaml_file import shown
+
+if TYPE_CHECKING:
+    from bot.model_server import ModelServer
 
 
 @dataclass(slots=True)
@@ -61,13 +68,29 @@ class Serving:
             self.model_file = ""
 
 
+def model_server_of(project: Project) -> ModelServer | None:
+    """The server of `models:` in endpoints.yml."""
+    from bot.model_server import ModelServer
+
+    config = project.config.model_server
+    return construct(ModelServer, config.options, config.source) if config else None
+
+
 def place_of(name: str, project: Project | None) -> Path:
-    """The file or folder that a caller means: from where the server runs, or from the project. `ModelError` if none."""
+    """The file or folder that a caller means: in the project, or from where the server runs. `ModelError` if none."""
     own = [project.root, models_folder(project)] if project else []
-    for folder in (Path(), *own):
+    for folder in (*own, Path()):
         if (folder / name).exists():
             return folder / name
     raise ModelError(f"there is no model '{name}'")
+
+
+def read_project(folder: Path) -> Project:
+    """A project that lies in a folder for a moment; there is no code in it to be found later."""
+    project = load_project(folder)
+    with contextlib.suppress(ValueError):
+        sys.path.remove(str(project.root))
+    return project
 
 
 def open_model(project: Project, model: Path, store: Store) -> Assistant:
@@ -79,7 +102,7 @@ def open_model(project: Project, model: Path, store: Store) -> Assistant:
     folder = Path(tempfile.mkdtemp(prefix="frontdesk-"))
     try:
         unpacked = unpack(model, folder)
-        own = load_project(unpacked.project)
+        own = read_project(unpacked.project)
         # What is around a model, its actions and services, is the server's.
         kept = (
             "action_endpoint",

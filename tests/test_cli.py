@@ -278,7 +278,7 @@ def test_a_module_of_actions_that_breaks_is_a_line(run: Run, shop: Path) -> None
 def test_a_fault_of_ours_is_a_line_and_a_traceback_with_debug(
     run: Run, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.project.load_config", lambda *_: 1 / 0)
+    monkeypatch.setattr("bot.project.load_config", lambda *_, **__: 1 / 0)
     (message,) = errors(run("train"))
     assert message.startswith("error: ZeroDivisionError: division by zero. This is a fault of Frontdesk's: run it with")
     monkeypatch.setattr(sys, "argv", ["frontdesk", "train", "--debug"])
@@ -306,7 +306,7 @@ def test_ctrl_c_in_training_ends_without_a_word(run: Run, shop: Path, monkeypatc
         (["train", "nlp"], "'frontdesk train nlp' is not known. Did you mean 'nlu'?"),
         (["test", "nlp"], "'frontdesk test nlp' is not known. Did you mean 'nlu'?"),
         (["shell", "core"], "'frontdesk shell core' is not known. Known: nlu."),
-        (["run", "bot"], "'frontdesk run bot' is not known. Leave 'bot' out."),
+        (["run", "bot"], "No such command 'bot'. See: frontdesk run --help"),
         (["run", "--port", "many"], "Invalid value for '--port' / '-p': "),
         (["parse"], "Missing argument 'text'. See: frontdesk parse --help"),
         (["run", "-m", "nowhere"], "there is no model folder 'nowhere'. Run: frontdesk train"),
@@ -329,10 +329,11 @@ def test_rasas_halves_of_training_train_everything(run: Run, shop: Path, what: s
 @pytest.mark.parametrize(
     ("words", "advice"),
     [
-        (["run", "actions"], "the actions run inside the bot, there is nothing to start but that: frontdesk run"),
-        (["run", "--credentials", "credentials.yml"], "endpoints.yml and credentials.yml beside config.yml are read."),
-        (["run", "--endpoints", "endpoints.yml"], "endpoints.yml and credentials.yml beside config.yml are read."),
-        (["run", "--jwt-secret", "x"], "Callers of the API show a token: --auth-token."),
+        (
+            ["run", "--cors", "https://a.example", "https://b.example"],
+            "--cors https://a.example --cors https://b.example",
+        ),
+        (["run", "--use-syslog"], "The log can go to a file: --log-file bot.log"),
         (["train", "--data", "data", "-d", "domain.yml"], "name it with --project."),
         (["train", "--out", "models"], "Models are kept in models/ in the project's folder."),
         (["train", "--stories", "data"], "name it with --project."),

@@ -5,7 +5,8 @@ Source: https://rasa.com/docs/rasa/pages/http-api
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -30,27 +31,33 @@ def api_routes() -> Sequence[Route]:
 
     conversation = "/conversations/{conversation_id:path}"
     return [
-        Route("/openapi.json", document.openapi),
-        Route("/docs", document.docs),
-        Route("/status", models.status),
-        Route("/domain", models.domain),
-        Route("/model", models.load, methods=["PUT"]),
-        Route("/model", models.unload, methods=["DELETE"]),
-        Route("/model/parse", models.parse, methods=["POST"]),
-        Route("/model/predict", models.predict, methods=["POST"]),
-        Route("/model/train", training.train, methods=["POST"]),
-        Route("/model/test/stories", evaluating.test_stories, methods=["POST"]),
-        Route("/model/test/intents", evaluating.test_intents, methods=["POST"]),
-        Route(f"{conversation}/tracker", conversations.read_tracker),
-        Route(f"{conversation}/tracker", conversations.delete_tracker, methods=["DELETE"]),
-        Route(f"{conversation}/tracker/events", conversations.add_events, methods=["POST"]),
-        Route(f"{conversation}/tracker/events", conversations.replace_events, methods=["PUT"]),
-        Route(f"{conversation}/story", conversations.read_story),
-        Route(f"{conversation}/execute", conversations.execute_action, methods=["POST"]),
-        Route(f"{conversation}/trigger_intent", conversations.trigger_intent, methods=["POST"]),
-        Route(f"{conversation}/predict", conversations.predict, methods=["POST"]),
-        Route(f"{conversation}/messages", conversations.add_message, methods=["POST"]),
+        _route("/openapi.json", GET=document.openapi),
+        _route("/docs", GET=document.docs),
+        _route("/status", GET=models.status),
+        _route("/domain", GET=models.domain),
+        _route("/model", PUT=models.load, DELETE=models.unload),
+        _route("/model/parse", POST=models.parse),
+        _route("/model/predict", POST=models.predict),
+        _route("/model/train", POST=training.train),
+        _route("/model/test/stories", POST=evaluating.test_stories),
+        _route("/model/test/intents", POST=evaluating.test_intents),
+        _route(f"{conversation}/tracker", GET=conversations.read_tracker, DELETE=conversations.delete_tracker),
+        _route(f"{conversation}/tracker/events", POST=conversations.add_events, PUT=conversations.replace_events),
+        _route(f"{conversation}/story", GET=conversations.read_story),
+        _route(f"{conversation}/execute", POST=conversations.execute_action),
+        _route(f"{conversation}/trigger_intent", POST=conversations.trigger_intent),
+        _route(f"{conversation}/predict", POST=conversations.predict),
+        _route(f"{conversation}/messages", POST=conversations.add_message),
     ]
+
+
+def _route(path: str, **handlers: Callable[[Request], Awaitable[Response]]) -> Route:
+    """One route for all methods of a path, so that a 405 names them all."""
+    return Route(path, partial(_answer, handlers), methods=list(handlers))
+
+
+async def _answer(handlers: Mapping[str, Callable[[Request], Awaitable[Response]]], request: Request) -> Response:
+    return await handlers["GET" if request.method == "HEAD" else request.method](request)
 
 
 async def hello(request: Request) -> Response:

@@ -20,8 +20,7 @@ from bot.evaluation.stories import evaluate_stories
 from bot.http import RASA_DOCS, RequestError, answer_json, bad_request, require_access
 from bot.nlu_file import NluReader
 from bot.nlu_json import NluJsonReader
-from bot.project import load_project
-from bot.serving import open_model, place_of
+from bot.serving import open_model, place_of, read_project
 from bot.stores.memory import MemoryStore
 from bot.story_file import read_stories
 from bot.training_data import Example, Story
@@ -78,7 +77,7 @@ async def _cross_validate(text: str, folds: int) -> Response:
         root = Path(folder)
         try:
             write_project(text, root)
-            report = await asyncio.to_thread(lambda: cross_validate(load_project(root), folds))
+            report = await asyncio.to_thread(lambda: cross_validate(read_project(root), folds))
         except (DataError, ProjectErrors) as error:
             raise RequestError(400, "TestingError", without_folder(str(error), root)) from error
     return answer_json(report.to_json())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from bot.tracker_state import VERBOSITIES
 
 LARGEST_EVENTS = 10_000_000
 """Bytes of a body with events: a long conversation."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NO_MODEL = "No agent loaded. To continue processing, a model of a trained agent needs to be loaded."
 
 
@@ -40,8 +42,9 @@ async def conversation_of(request: Request, *, must_exist: bool = False) -> tupl
     name = request.path_params["conversation_id"]
     require_access(request, conversation=name)
     assistant = assistant_with_model(request)
-    if len(name) > LONGEST_ID or not name.isprintable():
-        raise _in_path(f"a conversation's id has at most {LONGEST_ID} printable characters.", "conversation_id")
+    if len(name) > LONGEST_ID or _CONTROL.search(name):
+        message = f"A conversation's id has at most {LONGEST_ID} characters, and no control characters."
+        raise _in_path(message, "conversation_id")
     found = await conversations.find(assistant, name, request.app.state.channels)
     request.scope["conversation_id"] = found
     if must_exist and not await conversations.exists(assistant, found):

@@ -15,9 +15,9 @@ from bot.api.parameters import flag, serving_of, whole
 from bot.errors import DataError, FrontdeskError, ModelError
 from bot.http import RASA_DOCS, RequestError, bad_request, read_body, require_access
 from bot.model_archive import SUFFIX, pack
-from bot.serving import Serving
+from bot.serving import Serving, read_project
 from bot.training import models_folder
-from bot.training_process import TrainingFailed, train_apart, write_project
+from bot.training_process import TrainingFailed, train_apart, without_folder, write_project
 
 LARGEST_DATA = 50_000_000
 """Bytes of training data."""
@@ -55,6 +55,11 @@ async def _train_in(folder: Path, serving: Serving, text: str, keep: bool) -> Re
         write_project(text, project)
     except DataError as error:
         raise not_yaml(error) from error
+    try:
+        # Most mistakes are found in a moment, without a process.
+        await asyncio.to_thread(read_project, project)
+    except FrontdeskError as error:
+        raise TrainingFailed(without_folder(str(error), project)) from error
     model = await train_apart(project, serving.project.root if serving.project else None)
     archive = folder / f"{model.name}{SUFFIX}"
     await asyncio.to_thread(pack, project, model, archive)

@@ -51,11 +51,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def load(folder: Path) -> Project:
+def load(folder: Path, *, endpoints: Path | None = None, credentials: Path | None = None) -> Project:
     """The project; what is doubtful about its files is said on stderr."""
     from bot.project import load_project
 
-    project = load_project(folder)
+    project = load_project(folder, endpoints=endpoints, credentials=credentials)
     for warning in project.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return project

@@ -1,55 +1,192 @@
-"""`frontdesk run`: serve the bot."""
+"""`frontdesk run`: serve the bot; `frontdesk run actions`: serve its custom actions to another bot."""
 
 from __future__ import annotations
 
+import logging
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.commands import DebugOption, ModelOption, ProjectOption, check_what, load, open_assistant
-from bot.errors import FrontdeskError
+from bot.commands import DebugOption, ProjectOption, load, open_assistant
+from bot.errors import ConfigError, UnknownName
+
+if TYPE_CHECKING:
+    from bot.assistant import Assistant
+    from bot.project import Project
 
 app = typer.Typer()
+group = typer.Typer(name="run", invoke_without_command=True)
+app.add_typer(group)
+
+CorsOption = Annotated[
+    list[str] | None,
+    typer.Option("--cors", help="An origin whose pages may call; `*` for any. May be given several times."),
+]
+CertificateOption = Annotated[
+    Path | None, typer.Option("--ssl-certificate", help="The certificate (PEM) to serve HTTPS with.")
+]
+KeyOption = Annotated[Path | None, typer.Option("--ssl-keyfile", help="The certificate's key (PEM).")]
+PasswordOption = Annotated[str | None, typer.Option("--ssl-password", help="The key's password, if it has one.")]
 
 
-@app.command(epilog="Example: `frontdesk run --port 8080 --auth-token $TOKEN --cors https://my-bank.example`")
+@group.callback(epilog="Example: `frontdesk run --port 8080 --auth-token $TOKEN --cors https://my-bank.example`")
 def run(
-    what: Annotated[str, typer.Argument(help="Leave it out to serve the bot.", show_default=False)] = "",
+    context: typer.Context,
     project: ProjectOption = Path("."),
-    model: ModelOption = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", "-m", help="A model's folder or archive, or one of several. Default: that for the present data."
+        ),
+    ] = None,
     interface: Annotated[str, typer.Option("--interface", "-i", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", "-p", help="The port to listen on.", min=0, max=65535)] = 5005,
+    enable_api: Annotated[
+        bool, typer.Option("--enable-api/--no-api", help="Serve /model, /conversations and /docs, too.")
+    ] = True,
     auth_token: Annotated[
         str | None,
         typer.Option("--auth-token", "-t", help="What API callers must send as `Authorization: Bearer …`."),
     ] = None,
-    cors: Annotated[
-        list[str] | None,
-        typer.Option(help="An origin whose pages may call the bot; `*` for any. May be given several times."),
+    jwt_secret: Annotated[
+        str | None,
+        typer.Option("--jwt-secret", help="The secret, or the public key (PEM), of callers' JSON Web Tokens."),
     ] = None,
-    enable_api: Annotated[
-        bool, typer.Option("--enable-api/--no-api", help="Serve /model/parse and /conversations, too.")
-    ] = True,
+    jwt_method: Annotated[str, typer.Option("--jwt-method", help="How these are signed.")] = "HS256",
+    jwt_private_key: Annotated[
+        str | None, typer.Option("--jwt-private-key", help="As in Rasa; not needed, for no tokens are issued.")
+    ] = None,
+    cors: CorsOption = None,
+    endpoints: Annotated[
+        Path | None, typer.Option("--endpoints", help="Rasa's endpoints file.", show_default="endpoints.yml")
+    ] = None,
+    credentials: Annotated[
+        Path | None, typer.Option("--credentials", help="Rasa's credentials file.", show_default="credentials.yml")
+    ] = None,
+    connector: Annotated[str | None, typer.Option("--connector", help="Serve this channel alone.")] = None,
+    remote_storage: Annotated[
+        str | None, typer.Option("--remote-storage", help="Where --model is: aws, gcs or azure.")
+    ] = None,
+    response_timeout: Annotated[
+        float, typer.Option("--response-timeout", help="Seconds that an answer may take.", min=0.1)
+    ] = 3600,
+    request_timeout: Annotated[
+        float, typer.Option("--request-timeout", help="Seconds that a request may take to arrive.", min=0.1)
+    ] = 300,
+    ssl_certificate: CertificateOption = None,
+    ssl_keyfile: KeyOption = None,
+    ssl_ca_file: Annotated[Path | None, typer.Option("--ssl-ca-file", help="Who signed the certificate (PEM).")] = None,
+    ssl_password: PasswordOption = None,
+    log_file: Annotated[Path | None, typer.Option("--log-file", help="Write the log to this file, too.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Log errors alone.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Serve the bot: web chat on `/`, REST on `/webhooks/rest/webhook`. Trains first when there is no model."""
-    if what == "actions":
-        raise FrontdeskError("the actions run inside the bot, there is nothing to start but that: frontdesk run")
-    check_what("run", what)
-    from bot.app import open_channels, serve
-    from bot.training import find_model
+    """Serve the bot: web chat on `/`, REST on `/webhooks/rest/webhook`, the API's description on `/docs`.
 
-    loaded = load(project)
-    channels = open_channels({channel.name: channel.options for channel in loaded.config.channels})
-    assistant = open_assistant(loaded, model)
+    Trains first when there is no model.
+    """
+    if context.invoked_subcommand:
+        return
+    write_log(log_file, quiet=quiet)
+    from bot.access import check_jwt
+    from bot.app import Limits, Tls, open_channels, serve
+    from bot.serving import model_server_of
+
+    tls = Tls(ssl_certificate, ssl_keyfile, ssl_password, ssl_ca_file) if ssl_certificate else None
+    if tls:
+        tls.check()
+    if jwt_secret:
+        check_jwt(jwt_secret, jwt_method)
+    loaded = load(project, endpoints=endpoints, credentials=credentials)
+    channels = open_channels(channels_of(loaded, connector))
+    assistant, model_file = open_served(loaded, model, remote_storage)
     serve(
         assistant,
         channels,
         host=interface,
         port=port,
-        auth_token=auth_token,
         cors=cors or (),
+        auth_token=auth_token,
+        jwt_secret=jwt_secret,
+        jwt_method=jwt_method,
         enable_api=enable_api,
-        model_file=str(model or find_model(loaded) or ""),
+        model_file=model_file,
+        project=loaded,
+        model_server=model_server_of(loaded),
+        limits=Limits(request_timeout, response_timeout),
+        tls=tls,
     )
+
+
+@group.command(epilog="Example: `frontdesk run actions --port 5055 --actions lib.refunds`")
+def actions(
+    project: ProjectOption = Path("."),
+    module: Annotated[
+        str | None, typer.Option("--actions", help="The module with the actions.", show_default="actions")
+    ] = None,
+    interface: Annotated[str, typer.Option("--interface", "-i", help="The address to listen on.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option("--port", "-p", help="The port to listen on.", min=0, max=65535)] = 5055,
+    cors: CorsOption = None,
+    ssl_certificate: CertificateOption = None,
+    ssl_keyfile: KeyOption = None,
+    ssl_password: PasswordOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Serve the project's custom actions, in rasa-sdk's protocol, to a bot elsewhere."""
+    from bot.action_server import serve
+
+    serve(
+        project,
+        actions=module,
+        host=interface,
+        port=port,
+        cors=cors or (),
+        ssl_certificate=ssl_certificate,
+        ssl_keyfile=ssl_keyfile,
+        ssl_password=ssl_password,
+    )
+
+
+def channels_of(project: Project, only: str | None) -> dict[str, Mapping[str, Any]]:
+    """The project's channels with their options; `only` this one, if it is named."""
+    found = {channel.name: channel.options for channel in project.config.channels}
+    if only is None:
+        return found
+    if only not in found:
+        raise UnknownName("channel in credentials.yml or config.yml", only, found)
+    return {only: found[only]}
+
+
+def open_served(project: Project, model: Path | None, storage: str | None) -> tuple[Assistant, str]:
+    """The assistant, and the name of its model; without a model when a model server is to send it."""
+    from bot.config import storage_settings
+    from bot.model_storage import download
+    from bot.serving import open_model, without_model
+    from bot.training import find_model, open_store
+
+    if storage:
+        with tempfile.TemporaryDirectory(prefix="frontdesk-") as folder:
+            file = download(storage, storage_settings(), str(model or ""), Path(folder))
+            return open_model(project, file, open_store(project)), file.name
+    if model and model.is_file():
+        return open_model(project, model, open_store(project)), str(model)
+    if model is None and project.config.model_server:
+        return without_model(open_store(project)), ""
+    return open_assistant(project, model), str(model or find_model(project) or "")
+
+
+def write_log(file: Path | None, *, quiet: bool) -> None:
+    """Where the log goes besides the screen, and how much of it there is."""
+    if quiet:
+        logging.getLogger("bot").setLevel(logging.ERROR)
+    if file is None:
+        return
+    try:
+        handler = logging.FileHandler(file, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the log file '{file}' cannot be written: {error.strerror}") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)

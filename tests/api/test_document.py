@@ -1,0 +1,59 @@
+"""The OpenAPI document: it is valid, says what is served and nothing else, and the server keeps to it."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import schemathesis
+from hypothesis import HealthCheck, settings
+from openapi_spec_validator import validate
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from bot.api import api_routes, open_routes
+from bot.api.document import document, page
+
+# What the document cannot say: that a text is a project, and that there is a model of that name.
+MEANING = {
+    (path, method): [positive_data_acceptance]
+    for path, method in (
+        ("/model/train", "POST"),
+        ("/model/test/stories", "POST"),
+        ("/model/test/intents", "POST"),
+        ("/model", "PUT"),
+    )
+}
+SCHEMA = schemathesis.openapi.from_dict(document())
+
+
+def test_the_document_is_openapi() -> None:
+    validate(document())
+
+
+def test_what_is_served_is_described_and_nothing_else() -> None:
+    served = {
+        (re.sub(r":path}", "}", route.path), method.lower())
+        for route in (*open_routes(), *api_routes())
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    described = {
+        (path, method) for path, methods in document()["paths"].items() for method in methods if method != "parameters"
+    }
+    assert served == described
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_server_keeps_to_the_document(case: schemathesis.Case, shop_address: str) -> None:
+    case.call_and_validate(base_url=shop_address, excluded_checks=MEANING.get((case.path, case.method), []))
+
+
+def test_the_document_and_its_page_are_served_and_need_nothing_from_elsewhere(shop_address: str) -> None:
+    assert httpx.get(f"{shop_address}/openapi.json").json() == document()
+    answer = httpx.get(f"{shop_address}/docs")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.text == page(document())
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|@import|url\(""", answer.text)
+    for path in document()["paths"]:
+        assert f">{path}<" in answer.text
