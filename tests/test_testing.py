@@ -30,6 +30,8 @@ rules:
 - {rule: greet, steps: [{intent: greet}, {action: utter_greet}]}
 - {rule: weather, steps: [{intent: weather}, {action: action_weather}]}
 """,
+    # Where nobody listens: the project's own actions run in the process of the test.
+    "endpoints.yml": "action_endpoint: {url: 'http://127.0.0.1:9/webhook'}",
     "actions.py": """
 import httpx
 

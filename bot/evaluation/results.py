@@ -141,7 +141,7 @@ def stories_yaml(results: Sequence[StoryResult]) -> str:
 
 
 def _remark(predicted: Sequence[str]) -> str:
-    return f"  # predicted: {', '.join(predicted)}" if predicted else ""
+    return f"  # predicted: {', '.join(dict.fromkeys(predicted))}" if predicted else ""
 
 
 def _step_of(source: Any, steps: Sequence[Step]) -> int:

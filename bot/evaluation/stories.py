@@ -16,6 +16,7 @@ from bot.evaluation.figures import Figures, compare
 from bot.events import ActionExecuted, ActionExecutionRejected, UserUttered
 from bot.interfaces import Prediction
 from bot.messages import Entity, Parse
+from bot.nlu_writing import annotated
 from bot.payloads import read_payload
 from bot.policies.training_dialogues import condition_event, user_events, ways
 from bot.tracker import LISTEN, Tracker
@@ -229,6 +230,7 @@ class _Follower:
                 self._wrong(step.source, got, f"'{step.text}' is understood as '{got}', not as '{step.intent}'")
         if step.text is None or step.text.startswith("/"):
             return
+        understood = annotated(step.text, parse.entities)
         where = any(entity.end for entity in step.entities)
         wanted = {_key(entity, where): entity for entity in step.entities}
         found = {_key(entity, where): entity for entity in parse.entities}
@@ -237,13 +239,13 @@ class _Follower:
             self.result.entities.append((shown, shown if key in found else _NOTHING))
             if key not in found:
                 problem = f"in '{step.text}' the {entity.entity} '{entity.value}' is not found"
-                self._wrong(step.source, _NOTHING, problem)
+                self._wrong(step.source, understood, problem)
         for key, entity in found.items():
             if key not in wanted:
                 shown = _shown(step.text, entity)
                 self.result.entities.append((_NOTHING, shown))
                 problem = f"in '{step.text}' the {entity.entity} '{entity.value}' is found: the story has none"
-                self._wrong(step.source, shown, problem)
+                self._wrong(step.source, understood, problem)
 
 
 def _key(entity: Entity, where: bool) -> tuple[Any, ...]:
