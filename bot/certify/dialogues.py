@@ -22,21 +22,21 @@ MOST_WALKS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Answers:
     """Where a walk goes on answering what the running form asks."""
 
 
-FILL = Pause()
+ANSWERS = Answers()
 
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """`says` in order; `FILL` stands for answers to a form's questions, which depend on what it asks."""
+    """`says` in order; `ANSWERS` stands for answers to a form's questions, which depend on what it asks."""
 
     name: str
     origin: str
     source: Source
-    says: tuple[str | Pause, ...]
+    says: tuple[str | Answers, ...]
     setup: str | None = None
     language: str | None = None
 
@@ -55,7 +55,7 @@ def dialogues_of(project: Project, tests: Tests) -> list[Dialogue]:
 
 def _test_stories(stories: Sequence[Story], project: Project) -> Iterator[Dialogue]:
     for story in stories:
-        says: list[str | Pause] = []
+        says: list[str | Answers] = []
         for step in story.steps:
             one = step.choices[0] if isinstance(step, OrStep) else step
             if isinstance(one, UserStep):
@@ -76,7 +76,7 @@ def _conversations(tests: Tests) -> Iterator[Dialogue]:
 
 def _walks(project: Project) -> Iterator[Dialogue]:
     """One walk for each story and rule in which somebody speaks, and no walk twice."""
-    seen: set[tuple[str | Pause, ...]] = set()
+    seen: set[tuple[str | Answers, ...]] = set()
     named: set[tuple[str, bool]] = set()
     for dialogue in unroll(project.stories, project.rules, project.domain):
         says = tuple(_says(dialogue, project))
@@ -87,13 +87,13 @@ def _walks(project: Project) -> Iterator[Dialogue]:
             yield Dialogue(dialogue.name, "rule" if dialogue.is_rule else "story", dialogue.source, says)
 
 
-def _says(dialogue: TrainingDialogue, project: Project) -> Iterator[str | Pause]:
+def _says(dialogue: TrainingDialogue, project: Project) -> Iterator[str | Answers]:
     for event in dialogue.events:
         if isinstance(event, UserUttered):
             yield event.text or payload(event.full_intent_name or "", event.entities, project)
         elif isinstance(event, ActiveLoopChanged) and event.name is None:
-            yield FILL
-    yield FILL
+            yield ANSWERS
+    yield ANSWERS
 
 
 def payload(intent: str, entities: Sequence[Any], project: Project) -> str:

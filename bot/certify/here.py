@@ -140,7 +140,7 @@ class _Understood:
 
     async def parse(self, text: str) -> Parse:
         found = self._parses.get(text)
-        if found is None:
+        if not found:
             parse: Parse = await self._own.parse(text)
             return parse
         intent = found.get("intent") or {}
