@@ -82,7 +82,7 @@ def test_a_story_that_disagrees_with_a_rule_is_named_with_it(tmp_path: Path) -> 
     (found,) = [one for one in findings(tmp_path, data_rude=story) if "error" in one]
     assert found.startswith("error: data/rude.yml:5: story 'rude' ")
     assert "'greet'" in found
-    assert "data/rules.yml:3" in found
+    assert "(data/rules.yml:6)" in found
 
 
 def test_a_text_that_means_two_things_is_found_with_both_places(tmp_path: Path) -> None:

@@ -13,27 +13,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from bot.domain import Domain
-from bot.errors import ConfigError, Contradiction, DataError, ProjectErrors
+from bot.errors import ConfigError, DataError, ProjectErrors, suggest
 from bot.events import (
     ActionExecuted,
     ActionExecutionRejected,
-    ActiveLoopChanged,
     LoopInterrupted,
-    SlotSet,
-    UserUttered,
 )
 from bot.interfaces import Prediction
-from bot.policies.training_dialogues import SNIPPET, DialogueStep, TrainingDialogue, unroll
-from bot.slots import featurize
+from bot.policies.contradictions import Disagreement, Place, contradiction, told_once
+from bot.policies.rule_checks import WrongRule, incomplete, latest_action, too_long
+from bot.policies.training_dialogues import SNIPPET, TrainingDialogue, unroll
 from bot.states import NOT_SET, State
 from bot.states import rule_states as all_states
 from bot.tracker import LISTEN, Tracker
-from bot.training_data import Rule, Story, UserStep
+from bot.training_data import Rule, Story
 from bot.validation import known_actions
 
 DEFAULT_ACTIONS = {"restart": "action_restart", "back": "action_back", "session_start": "action_session_start"}
@@ -96,62 +93,74 @@ class RulePolicy:
     # ---- learning ----
 
     def train(self, stories: Sequence[Story], rules: Sequence[Rule], domain: Domain) -> None:
+        """Learn the rules. `ProjectErrors` tell of all that disagree at once, each pair once."""
         if self._enable_fallback and self._fallback_action not in known_actions(domain):
-            raise ConfigError(f"core_fallback_action_name: the domain has no action '{self._fallback_action}'")
+            hint = suggest(self._fallback_action, known_actions(domain))
+            raise ConfigError(f"core_fallback_action_name: the domain has no action '{self._fallback_action}'.{hint}")
         dialogues = unroll(stories, rules, domain)
         of_rules = [dialogue for dialogue in dialogues if dialogue.is_rule]
+        wrong: list[DataError] = []
         if self._restrict_rules:
-            _check_one_message(rules)
+            wrong += too_long(rules)
         if self.compares:
-            _check_complete(of_rules, domain)
+            wrong += incomplete(of_rules, domain)
         self._rules = _learn(of_rules)
         self._unhappy = _learn_unhappy(dialogues)
         self._index()
         if self.compares:
-            self._compare(dialogues, domain)
+            # What a rule leaves out may be all that it disagrees about.
+            unsure = {error.rule for error in wrong if isinstance(error, WrongRule)}
+            wrong += [
+                contradiction(found)
+                for found in told_once(self._compare(dialogues, domain))
+                if unsure.isdisjoint(place.dialogue.source for place in (found.here, found.there) if place)
+            ]
+        if wrong:
+            raise ProjectErrors(wrong)
 
     def _index(self) -> None:
         self._has_text_rules = any("text" in state.get("user", {}) for rule in self._rules for state in rule.states)
         self._after = defaultdict(list)
         for rule in self._rules:
-            self._after[_latest_action(rule.states)].append(rule)
+            self._after[latest_action(rule.states)].append(rule)
 
-    def _compare(self, dialogues: Sequence[TrainingDialogue], domain: Domain) -> None:
-        """Find the rules that no story follows, and refuse rules and stories that disagree.
+    def _compare(self, dialogues: Sequence[TrainingDialogue], domain: Domain) -> list[Disagreement]:
+        """Find the rules that no story follows, and where rules and stories disagree.
 
         What the rules predict at each step of each dialogue is what they would in a conversation.
         """
-        sources: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        told: dict[str, list[tuple[Place | None, str]]] = defaultdict(list)
         for dialogue in dialogues:
             if dialogue.is_rule:
-                for step, found in self._predictions(dialogue, domain):
+                for place, found in self._predictions(dialogue, domain):
                     is_own = not found.source.startswith((DEFAULT, LOOP))
-                    sources[found.source].append((dialogue.place, step.action if is_own else found.action or ""))
+                    told[found.source].append((place, place.step.action) if is_own else (None, found.action or ""))
         followed: set[str] = set()
-        wrong: list[DataError] = []
+        wrong: list[Disagreement] = []
         for dialogue in dialogues:
-            for step, found in self._predictions(dialogue, domain):
+            for place, found in self._predictions(dialogue, domain):
+                action = place.step.action
                 predicted = found.action or (self._fallback_action if dialogue.is_rule else None)
-                if predicted == step.action and not dialogue.is_rule:
+                if predicted == action and not dialogue.is_rule:
                     followed.add(found.source)
-                if predicted in (None, step.action) or self._forget_listening(dialogue, found):
+                if predicted in (None, action) or self._forget_listening(dialogue, found):
                     continue
-                others = [(place, action) for place, action in sources[found.source] if action != step.action]
-                if others:
-                    wrong.append(_contradiction(dialogue, step, others))
-        if wrong:
-            raise ProjectErrors(wrong)
+                others = [(there, other) for there, other in told[found.source] if other != action]
+                # Of several, those that say what is predicted; where rules cancel each other out, none does.
+                said = [(there, other) for there, other in others if other == predicted] or others
+                wrong += [Disagreement(place, there, other) for there, other in said]
         defaults = {f"{DEFAULT}{intent}" for intent in DEFAULT_ACTIONS}
         loops = {f"{LOOP}{form}{end}" for form in domain.forms for end in ("", f" {LISTEN}")}
-        self._not_in_stories = (set(sources) | defaults | loops) - followed
+        self._not_in_stories = (set(told) | defaults | loops) - followed
+        return wrong
 
-    def _predictions(self, dialogue: TrainingDialogue, domain: Domain) -> Iterator[tuple[DialogueStep, Decision]]:
+    def _predictions(self, dialogue: TrainingDialogue, domain: Domain) -> Iterator[tuple[Place, Decision]]:
         """What the rules say at each step of a dialogue where they can be asked."""
         tracker = Tracker.new(dialogue.name, domain)
-        steps = iter(dialogue.steps)
+        number = 0
         for event in dialogue.events:
             if isinstance(event, ActionExecuted):
-                step = next(steps)
+                step = dialogue.steps[number]
                 if step.action != SNIPPET and not step.unpredictable:
                     found = self._decide(tracker)
                     loop = tracker.active_loop_name
@@ -159,7 +168,8 @@ class RulePolicy:
                         # Inside a form, a training dialogue tells of what happens when the form declines.
                         tracker.apply(ActionExecutionRejected(name=loop))
                         found = self._decide(tracker)
-                    yield step, found
+                    yield Place(dialogue, number), found
+                number += 1
             tracker.apply(event)
 
     def _forget_listening(self, dialogue: TrainingDialogue, found: Decision) -> bool:
@@ -235,7 +245,7 @@ class RulePolicy:
 
     def _best(self, states: Sequence[State]) -> Learned | None:
         """The longest rule that applies: of those alone that go on after the latest action."""
-        fitting = [rule for rule in self._after.get(_latest_action(states), ()) if _applies(rule.states, states)]
+        fitting = [rule for rule in self._after.get(latest_action(states), ()) if _applies(rule.states, states)]
         return max(fitting, key=lambda rule: len(rule.key), default=None)
 
     # ---- keeping ----
@@ -260,12 +270,6 @@ class RulePolicy:
 def _key(states: Sequence[State]) -> str:
     """As Rasa writes it, since of the rules that apply the longest text wins."""
     return json.dumps(list(states), sort_keys=True)
-
-
-def _latest_action(states: Sequence[State]) -> str | None:
-    """What ran last: an action's name or its text; None at the beginning."""
-    previous: State = states[-1].get("prev_action") or {}
-    return previous.get("action_name") or previous.get("action_text")
 
 
 def _loop(state: State) -> str | None:
@@ -345,73 +349,3 @@ def _contains(state: State, rule_state: State) -> bool:
             elif value and actual != value:
                 return False
     return True
-
-
-def _check_one_message(rules: Sequence[Rule]) -> None:
-    errors = [
-        DataError(
-            f"rule '{rule.name}' has {count} messages of the customer; a rule has at most one. Make it a story.",
-            rule.source,
-        )
-        for rule in rules
-        if (count := sum(isinstance(step, UserStep) for step in rule.steps)) > 1
-    ]
-    if errors:
-        raise ProjectErrors(errors)
-
-
-def _check_complete(rules: Sequence[TrainingDialogue], domain: Domain) -> None:
-    """What one rule says an action sets, every rule with this action says, or that it is null."""
-    slots: dict[str, set[str]] = defaultdict(set)
-    loops: dict[str, set[str | None]] = defaultdict(set)
-    for rule in rules:
-        action: str | None = None
-        for event in rule.events:
-            match event:
-                case ActionExecuted(name=name, action_text=text):
-                    action = name or text
-                case UserUttered():
-                    action = None
-                case SlotSet(name=slot) if action and slot in domain.slots and featurize(domain.slots[slot], None):
-                    slots[action].add(slot)
-                case ActiveLoopChanged(name=loop) if action:
-                    loops[action].add(loop)
-                case _:
-                    pass
-    at_first = set(Tracker.new("", domain).state().get("slots", ()))
-    errors: list[DataError] = []
-    for rule in rules:
-        for step in rule.steps:
-            before = _latest_action([step.state])
-            if before in (None, SNIPPET) or step.action == SNIPPET:
-                continue
-            missing = sorted(slots[before] - set(step.state.get("slots", ())) - at_first)
-            wanted = loops[before]
-            if wanted and step.state.get("active_loop", {}).get("name") not in wanted:
-                missing.append("active_loop")
-            if missing:
-                errors.append(_incomplete(rule, step, before, missing))
-    if errors:
-        raise ProjectErrors(errors)
-
-
-def _incomplete(rule: TrainingDialogue, step: DialogueStep, action: str, missing: Sequence[str]) -> DataError:
-    names = " and ".join(f"'{name}'" for name in missing)
-    return DataError(
-        f"rule '{rule.name}' does not say what '{action}' does to {names}, as other rules do. Say so after the "
-        "action (`slot_was_set`, `active_loop`; null where it stays empty), or end the rule there with "
-        "`wait_for_user_input: false`.",
-        step.source,
-    )
-
-
-def _contradiction(dialogue: TrainingDialogue, step: DialogueStep, others: Sequence[tuple[str, str]]) -> Contradiction:
-    kind = "rule" if dialogue.is_rule else "story"
-    before: list[Any] = [step.state.get("user", {}).get("intent"), step.state.get("prev_action", {}).get("action_name")]
-    path = ", ".join(f"'{name}'" for name in before if name not in (None, LISTEN)) or "the beginning"
-    otherwise = " and ".join(f"{place} goes on with '{action}'" for place, action in dict.fromkeys(others))
-    return Contradiction(
-        f"{kind} '{dialogue.name}' goes on with '{step.action}' after {path}, "
-        f"but {otherwise} there. Make them agree, or give a rule a condition.",
-        step.source,
-    )

@@ -138,14 +138,17 @@ def test_restart_is_obeyed_without_a_rule() -> None:
 
 
 def test_two_rules_that_disagree_are_named_with_their_places() -> None:
-    other = Rule("other", (UserStep("goodbye"), ActionStep("utter_greet")), source=Source("more.yml", 7))
-    with pytest.raises(ProjectErrors, match=r"rule 'other' .* after 'goodbye', but rules\.yml:1: rule 'bye'"):
+    step = ActionStep("utter_greet", source=Source("more.yml", 9))
+    other = Rule("other", (UserStep("goodbye"), step), source=Source("more.yml", 7))
+    with pytest.raises(
+        ProjectErrors, match=r"rule 'bye' disagrees with rule 'other' \(more\.yml:9\) after \[user: good"
+    ):
         policy(FAREWELL, other)
 
 
 def test_a_story_that_disagrees_with_a_rule_is_named() -> None:
     story = Story("s", (UserStep("goodbye"), ActionStep("utter_greet", source=Source("stories.yml", 3))))
-    with pytest.raises(ProjectErrors, match=r"stories.yml:3: story 's' goes on with 'utter_greet'.*rule 'bye'"):
+    with pytest.raises(ProjectErrors, match=r"stories.yml:3: story 's' disagrees with rule 'bye' .*Here 'utter_greet'"):
         policy(FAREWELL, stories=(story,))
 
 
