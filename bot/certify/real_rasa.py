@@ -54,28 +54,29 @@ def find_rasa(project: Path, named: Path | None = None) -> Path | None:
 
 def python_310() -> Iterator[Path]:
     """Pythons of the version that Rasa 3.6 needs, the likeliest first."""
-    found = shutil.which("python3.10")
-    if found:
-        yield Path(found)
+    for found in (os.environ.get("PYTHON310"), shutil.which("python3.10")):
+        if found:
+            yield Path(found)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for places in (pyenv / "versions", Path.home() / ".local" / "share" / "uv" / "python", Path("/opt")):
         yield from sorted(places.glob("*3.10*/bin/python3.10"), reverse=True)
 
 
-def make_environment(tell: Callable[[str], None]) -> Path:
-    """A virtual environment with Rasa, for the next time as well. Some minutes, and 2 GB."""
+def make_environment(tell: Callable[[str], None], folder: Path | None = None) -> Path:
+    """A virtual environment with Rasa, for the next time as well; its Python. Some minutes, and 2 GB."""
+    folder = folder or HOME
     python = next((python for python in python_310() if _answer(python, "import sys; print(sys.version)")), None)
     if python is None:
         raise FrontdeskError(
             f"Rasa {RASA_VERSION} needs a Python 3.10, and none was found (on the PATH, with pyenv or uv). Install one "
-            "(pyenv install 3.10), or name a Python that has Rasa: --rasa PATH"
+            "(pyenv install 3.10), or name it in the environment: PYTHON310=/path/to/python3.10"
         )
-    tell(f"Installing rasa {RASA_VERSION} with {python} into {HOME} (some minutes)")
-    HOME.parent.mkdir(parents=True, exist_ok=True)
-    made = HOME / "bin" / "python"
+    tell(f"Installing rasa {RASA_VERSION} with {python} into {folder} (some minutes)")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = folder / "bin" / "python"
     pip = [str(made), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for command in (
-        [str(python), "-m", "venv", "--clear", str(HOME)],
+        [str(python), "-m", "venv", "--clear", str(folder)],
         [*pip, f"rasa=={RASA_VERSION}"],
     ):
         if subprocess.run(command, check=False).returncode != 0:

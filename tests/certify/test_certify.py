@@ -25,6 +25,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
     """`run("shop", "--without-rasa")` → exit code, output, errors; one stands above the shop."""
     monkeypatch.setattr("bot.certify.real_rasa.HOME", tmp_path / "no-cache")
+    monkeypatch.delenv("PYTHON310", raising=False)
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "no-pyenv"))
     monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
     monkeypatch.chdir(tmp_path)

@@ -6,15 +6,18 @@ cd "$(dirname "$0")/../.."
 venv=.venv-rasa
 
 if [ ! -x "$venv/bin/rasa" ]; then
-  python=${PYTHON310:-$(command -v python3.10 || ls "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10.*/bin/python 2>/dev/null | tail -n 1 || true)}
-  if [ -z "$python" ]; then
-    echo "error: Rasa 3.6.21 needs a Python 3.10. Install one, and name it: make conformance PYTHON310=/path/to/python3.10" >&2
-    exit 2
-  fi
-  echo "Installing rasa 3.6.21 with $("$python" --version) (some minutes)"
-  "$python" -m venv "$venv"
-  wanted=$(sed -n 's/^rasa = \["\(.*\)"\].*/\1/p' pyproject.toml)
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$wanted"
+  .venv/bin/python - "$venv" <<'END'
+import sys
+from pathlib import Path
+
+from bot.certify.real_rasa import make_environment
+from bot.errors import FrontdeskError
+
+try:
+    make_environment(print, Path(sys.argv[1]))
+except FrontdeskError as error:
+    sys.exit(f"error: {error}")
+END
 fi
 "$venv/bin/python" tests/conformance/record.py --times "$venv/times.json"
 git --no-pager diff --stat -- tests/conformance/recordings || true
