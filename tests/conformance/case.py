@@ -8,6 +8,7 @@ Read by real Rasa's Python 3.10 (`record.py`) and by ours (`test_conformance.py`
     config: {policies: […]}                                   # default: MemoizationPolicy and RulePolicy
     actions: |                                                # rasa-sdk actions, when there are any
       class A(Action): …
+    nlg: {utter_a: {text: "A {slot}"}}                        # said by an NLG server (see nlg_server.py)
     dialogues:                                                # each is a conversation of its own
     - [/greet, '/inform{"city": "Rome"}', {pause: 0.2}, {say: /greet, channel: slack}]
 """
@@ -77,8 +78,8 @@ def _case(name: str, data: dict[str, Any]) -> Case:
     return Case(name, data["rule"], data, dialogues, digest)
 
 
-def write_project(case: Case, folder: Path) -> None:
-    """The project's files."""
+def write_project(case: Case, folder: Path, nlg: str | None = None) -> None:
+    """The project's files. `nlg` is the address of the server that words its responses."""
     sections = case.sections
     _write(folder / "config.yml", {**CONFIG, **sections.get("config", {})})
     if "domain_files" in sections:
@@ -95,6 +96,8 @@ def write_project(case: Case, folder: Path) -> None:
     for name in ("endpoints", "credentials"):
         if name in sections:
             _write(folder / (name + ".yml"), sections[name])
+    if nlg:
+        _write(folder / "endpoints.yml", {"nlg": {"url": nlg}})
     if "actions" in sections:
         (folder / "actions").mkdir(parents=True, exist_ok=True)
         (folder / "actions" / "__init__.py").write_text("", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.channels.rest import write_messages
 from case import Case, Step, write_project
+from nlg_server import nlg_server
 
 from bot.assistant import Assistant
 from bot.certify.turns import normalised
@@ -24,13 +25,14 @@ def hold(case: Case, folder: Path) -> tuple[list[dict[str, Any]], float, list[fl
 
     Raises what training raises.
     """
-    write_project(case, folder)
-    started = time.perf_counter()
-    project = load_project(folder)
-    train(project)
-    seconds = time.perf_counter() - started
-    turns: list[float] = []
-    return asyncio.run(talk(case, load_assistant(project, store=MemoryStore()), turns)), seconds, turns
+    with nlg_server(case.sections.get("nlg")) as nlg:
+        write_project(case, folder, nlg)
+        started = time.perf_counter()
+        project = load_project(folder)
+        train(project)
+        seconds = time.perf_counter() - started
+        turns: list[float] = []
+        return asyncio.run(talk(case, load_assistant(project, store=MemoryStore()), turns)), seconds, turns
 
 
 async def talk(case: Case, assistant: Assistant, turns: list[float]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from case import HERE, Case, read_cases, write_project
+from nlg_server import nlg_server
 
 from bot.certify.in_rasa import quiet, say, start_actions, train
 from bot.certify.turns import normalised
@@ -65,9 +66,9 @@ def is_recorded(case: Case, file: Path) -> bool:
 def record(case: Case) -> dict[str, Any]:
     """`{"digest", "dialogues": [{"replies", "events"}]}`, or `error` where Rasa refuses to train."""
     home = os.getcwd()
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, nlg_server(case.sections.get("nlg")) as nlg:
         folder = Path(temporary)
-        write_project(case, folder)
+        write_project(case, folder, nlg)
         os.chdir(folder)
         server = None
         try:
@@ -80,7 +81,7 @@ def record(case: Case) -> dict[str, Any]:
             except BaseException as error:  # Rasa ends the process when stories contradict each other
                 return {"digest": case.digest, "rule": case.rule, "error": type(error).__name__}
             TIMES[case.name] = {"training": time.perf_counter() - started, "turns": []}
-            dialogues = asyncio.run(talk(case, model, endpoint))
+            dialogues = asyncio.run(talk(case, model, endpoint, nlg))
         finally:
             if server:
                 server.terminate()
@@ -89,7 +90,7 @@ def record(case: Case) -> dict[str, Any]:
     return {"digest": case.digest, "rule": case.rule, "dialogues": dialogues}
 
 
-async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
+async def talk(case: Case, model: str, endpoint: str | None, nlg: str | None) -> list[dict[str, Any]]:
     from rasa.core import jobs
     from rasa.core.agent import Agent
     from rasa.core.tracker_store import SQLTrackerStore
@@ -97,7 +98,12 @@ async def talk(case: Case, model: str, endpoint: Any) -> list[dict[str, Any]]:
 
     # Rasa's own default store forgets all sessions but the latest.
     store = SQLTrackerStore(db=":memory:")
-    agent = Agent.load(model, tracker_store=store, action_endpoint=EndpointConfig(endpoint) if endpoint else None)
+    agent = Agent.load(
+        model,
+        tracker_store=store,
+        action_endpoint=EndpointConfig(endpoint) if endpoint else None,
+        generator=EndpointConfig(nlg) if nlg else None,
+    )
     dialogues = []
     for number, steps in enumerate(case.dialogues):
         sender = f"sender-{number}"
