@@ -150,10 +150,10 @@ def test_junit_takes_any_character(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_picture_of_many_labels_grows_with_them(tmp_path: Path) -> None:
-    for number in (3, 77):
+    for number in (3, 40):
         labels = [f"label_{one}" for one in range(number)]
         plot_confusions(labels, [*labels[1:], labels[0]], "Labels", tmp_path / f"{number}.png")
-    assert size_of(tmp_path / "77.png")[0] > 3 * size_of(tmp_path / "3.png")[0]
+    assert size_of(tmp_path / "40.png")[0] > 2 * size_of(tmp_path / "3.png")[0]
 
 
 # ---- the command ----

@@ -16,6 +16,8 @@ import requests
 import urllib3
 
 from bot.evaluation.services import Answer, Services, ServiceStub, origin, standing_in
+from bot.interfaces import ChatMessage
+from bot.llm.openai import Openai
 
 Ask = Callable[[str, str, Any], tuple[int, bytes]]
 
@@ -120,3 +122,16 @@ def test_a_stub_without_a_query_answers_every_query_and_one_with_a_query_only_th
     assert with_query.fits("POST", "https://a.example/x?sort=up&page=2")
     assert not with_query.fits("GET", "https://a.example/x?page=3")
     assert not ServiceStub("GET", "https://a.example/x", ()).fits("POST", "https://a.example/x")
+
+
+def test_a_language_model_is_an_outside_service() -> None:
+    said = {"role": "assistant", "content": "Nine to five."}
+    choice = {"index": 0, "finish_reason": "stop", "message": said}
+    body = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    answer = Answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    stub = ServiceStub("POST", "https://llm.example/v1/chat/completions", (answer,))
+    with standing_in(Services((stub,))) as services:
+        llm = Openai(base_url="https://llm.example/v1", model="m", api_key="k")
+        completion = asyncio.run(llm.complete([ChatMessage("user", "When are you open?")], deadline=10))
+    assert completion.text == "Nine to five."
+    assert services.calls[0].json["messages"][-1]["content"] == "When are you open?"
