@@ -160,6 +160,8 @@ def test_each_change_has_its_place_and_what_it_was(tmp_path: Path) -> None:
         "domain.yml:11: intent 'help': triggers utter_help → a rule",
         "domain.yml:34: slot 'seating': filled by the entity of its name → mappings: from_entity seating",
         "domain.yml:41: slot 'name': unfeaturized → text, influence_conversation: false",
+        "domain.yml:30: slot 'number': filled by auto_fill: false → mappings: "
+        "from_entity number (in table_form), from_text (in table_form)",
         "domain.yml:73: form 'feedback_form': how its slots are filled → required_slots: ['cuisine', 'comment']",
         "config.yml:6: EmbeddingIntentClassifier → DIETClassifier",
         "config.yml:21: FormPolicy → RulePolicy",
@@ -232,6 +234,10 @@ def test_a_form_of_rasa_1_is_read_from_its_python(of_rasa_1: Path) -> None:
     [
         ({"domain_yml": "intents: [\n"}, "domain.yml:2: this is not YAML"),
         ({"domain_yml": "- a"}, "domain.yml: the file must have keys and values"),
+        ({"domain_yml": "slots: [a]"}, "domain.yml:1: 'slots' of the domain must be keys and values, not a list"),
+        ({"domain_yml": "slots:\n  a: text"}, "domain.yml:2: slot 'a' must have keys and values, not the text 'text'"),
+        ({"domain_yml": "forms:\n  f:\n    a: [x]"}, "domain.yml:3: 'a' of form 'f' must be a list of slot mappings"),
+        ({"domain_yml": "forms: [[a]]"}, "domain.yml:1: 'forms' of the domain must be a list of texts; this is a list"),
         ({"config_yml": "- a"}, "config.yml: the file must have keys and values"),
         ({"data__s_md": "## s\n* greet{oops}\n - utter_a\n"}, "data/s.md:2: what stands in braces is not JSON"),
         ({"data__s_md": "## s\n* greet\nutter_a\n"}, "data/s.md:3: this is no step of a story: 'utter_a'"),

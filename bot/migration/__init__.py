@@ -16,7 +16,7 @@ from typing import Any
 from bot.domain_file import DOMAIN_KEYS
 from bot.errors import ConfigError, Source
 from bot.migration.config import migrate_config
-from bot.migration.domain import DomainFile, DomainMigration
+from bot.migration.domain import DomainFile, DomainMigration, check_shape
 from bot.migration.form_actions import read_form_actions
 from bot.migration.log import Change, Log, ToDo
 from bot.migration.markdown import is_markdown_test, read_markdown
@@ -58,6 +58,7 @@ def plan(root: Path) -> Migration:
     migration = Migration(root)
     log = migration.log
     domain = DomainMigration(list(_domain_files(root, problems)), log, read_form_actions(root, log))
+    problems.raise_errors()
     domain.run()
     for file in domain.files:
         _set_version(file, log)
@@ -143,6 +144,7 @@ def _domain_files(root: Path, problems: Problems) -> Iterator[DomainFile]:
     for path in paths:
         found = _open(path, problems)
         if found:
+            check_shape(found.content, problems)
             yield found
 
 

@@ -16,7 +16,7 @@ from bot.domain import REQUESTED_SLOT
 from bot.migration.form_actions import FormCode
 from bot.migration.log import Log
 from bot.migration.yaml_text import YamlText
-from bot.yaml_file import YamlList, YamlMap, plain
+from bot.yaml_file import Fields, Problems, YamlList, YamlMap, plain
 
 CUSTOM = {"type": "custom"}
 
@@ -136,7 +136,7 @@ class DomainMigration:
             slots = file.content.get("slots")
             for slot, spec in slots.items() if isinstance(slots, YamlMap) else ():
                 given = plain(spec).get("mappings") if isinstance(spec, YamlMap) else None
-                found[slot] = list(given or ())
+                found[slot] = [given] if isinstance(given, dict) else [one for one in given or () if one]
         return found
 
     def _forms(self) -> Iterator[tuple[DomainFile, _Form, Any]]:
@@ -201,6 +201,42 @@ class DomainMigration:
             self.log.changed(place, f"slot '{slot}': named by a form alone", f"type: any, mappings: {_shown(new)}")
 
 
+def check_shape(content: YamlMap, problems: Problems) -> None:
+    """Mistakes in what a migration looks at, which no version of Rasa could read either."""
+    fields = Fields(content, content.source, "the domain", problems)
+    for key in ("intents", "entities", "actions"):
+        fields.sequence(key)
+    for key in ("responses", "templates", "config"):
+        fields.mapping(key)
+    slots = fields.mapping("slots")
+    for name, spec in slots.items():
+        one = Fields(spec, slots.sources[name], f"slot '{name}'", problems)
+        _check_mappings(one, "mappings")
+    if isinstance(content.get("forms"), YamlList):
+        list(fields.text_items("forms"))
+        return
+    forms = fields.mapping("forms")
+    for name, spec in forms.items():
+        form = Fields(spec, forms.sources[name], f"form '{name}'", problems)
+        form.sequence("ignored_intents")
+        if isinstance(form.data.get("required_slots"), YamlList):
+            list(form.text_items("required_slots"))
+            continue
+        asked = form.mapping("required_slots") if "required_slots" in form.data else form.data
+        asks = Fields(asked, form.place, form.what, problems)
+        for slot in asked:
+            if slot != "ignored_intents":
+                _check_mappings(asks, slot)
+
+
+def _check_mappings(fields: Fields, key: str) -> None:
+    """A mapping, or a list of them."""
+    value = fields.data.get(key)
+    given = value if isinstance(value, YamlList) else [value]
+    if not all(isinstance(one, YamlMap) for one in given if one is not None):
+        fields.wrong(key, "a list of slot mappings")
+
+
 @dataclass(frozen=True, slots=True)
 class _Form:
     name: str
@@ -226,7 +262,10 @@ def _required(spec: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
     slots = spec.get("required_slots", {key: value for key, value in spec.items() if key != "ignored_intents"})
     if isinstance(slots, list):
         return [(str(slot), []) for slot in slots]
-    return [(slot, [given] if isinstance(given, dict) else list(given or ())) for slot, given in (slots or {}).items()]
+    return [
+        (slot, [given] if isinstance(given, dict) else [one for one in given or () if one])
+        for slot, given in (slots or {}).items()
+    ]
 
 
 def _condition(mapping: dict[str, Any], form: str, slot: str) -> dict[str, str]:
@@ -268,6 +307,7 @@ def _shown(mappings: list[dict[str, Any]]) -> str:
     parts = []
     for mapping in mappings:
         what = mapping.get("entity") or mapping.get("intent") or ""
+        what = " or ".join(what) if isinstance(what, list) else what
         loops = [condition.get("active_loop") for condition in mapping.get("conditions", ())]
         where = f" (in {', '.join(str(loop) for loop in loops)})" if loops else ""
         parts.append(f"{mapping.get('type')}{f' {what}' if what else ''}{where}")
