@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bot.messages import Entity
+from bot.messages import EMPTY, Entity
 from bot.training_data import Example, TrainingData
 from bot.yaml_writing import FORMAT_VERSION, Quoted, to_yaml
 
 
-def to_nlu_yaml(data: TrainingData) -> str:
-    """The examples by intent, then synonyms, regular expressions and lookup tables; empty when there are none.
+def to_nlu_yaml(data: TrainingData, responses: Mapping[str, Any] = EMPTY) -> str:
+    """The examples by intent, then synonyms, regular expressions, lookup tables, and responses as they are written.
 
     YAML has no place for an example without an intent, and none for an entity that overlaps another.
     """
@@ -22,7 +22,8 @@ def to_nlu_yaml(data: TrainingData) -> str:
         *({"regex": name, **_lines(patterns)} for name, patterns in _patterns(data).items()),
         *({"lookup": table.name, **_lines(table.values)} for table in data.lookups),
     ]
-    return to_yaml({"version": Quoted(FORMAT_VERSION), "nlu": blocks}) if blocks else ""
+    content = {key: value for key, value in (("nlu", blocks), ("responses", dict(responses))) if value}
+    return to_yaml({"version": Quoted(FORMAT_VERSION), **content}) if content else ""
 
 
 def to_nlu_json(data: TrainingData) -> str:

@@ -22,7 +22,7 @@ from bot.training_data import Example, TrainingData
 from bot.yaml_file import Problems, YamlList, YamlMap, plain, read_yaml, shown
 from bot.yaml_writing import FORMAT_VERSION, Quoted, to_yaml
 
-FORMATS = {"yaml": to_nlu_yaml, "json": to_nlu_json}
+FORMATS = ("yaml", "json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,11 @@ def convert_nlu(place: Path, out: Path, kind: str, language: str = "en") -> list
     if kind not in FORMATS:
         raise ConfigError(f"'{kind}' is no format: {' or '.join(FORMATS)}")
     found = read_nlu_files(place, language)
-    _write(out, FORMATS[kind](found.data))
+    _write(out, to_nlu_json(found.data) if kind == "json" else to_nlu_yaml(found.data, found.responses))
     notes = list(found.notes)
     unnamed = sum(not example.intent for example in found.data.examples)
+    if found.responses and kind == "json":
+        notes.append(f"responses ({len(found.responses)}) are left out: JSON has no place for them")
     if unnamed and kind == "yaml":
         notes.append(f"examples without an intent ({unnamed}) are left out: YAML has no place for them")
     return notes
@@ -84,8 +86,7 @@ def split_nlu(place: Path, out: Path, fraction: float, seed: int | None) -> tupl
         needed = {f"utter_{example.intent}" for example in examples}
         responses = {key: value for key, value in found.responses.items() if key in needed}
         if responses:
-            content = {"version": Quoted(FORMAT_VERSION), "responses": responses}
-            files.append(_write(out / f"nlg_{name}", to_yaml(content)))
+            files.append(_write(out / f"nlg_{name}", to_nlu_yaml(TrainingData(), responses)))
     return files, notes
 
 
@@ -148,6 +149,8 @@ def _check_fraction(fraction: float) -> None:
 
 
 def _data_files(place: Path, suffixes: Sequence[str] = DATA_SUFFIXES) -> Iterator[Path]:
+    if place.suffix == ".md":
+        raise ConfigError(f"'{shown(place)}' is Markdown, of Rasa 1 or 2. Run: frontdesk migrate")
     if place.is_file():
         yield place
     elif place.is_dir():

@@ -241,6 +241,20 @@ def test_nothing_is_an_empty_file() -> None:
     assert to_nlu_yaml(TrainingData()) == ""
 
 
+def test_responses_come_along_where_the_format_has_a_place_for_them(tmp_path: Path) -> None:
+    text = "nlu:\n- intent: faq/a\n  examples: |\n    - one\nresponses:\n  utter_faq/a:\n  - text: A.\n"
+    (tmp_path / "nlu.yml").write_text(text)
+    assert convert_nlu(tmp_path / "nlu.yml", tmp_path / "out.yml", "yaml") == []
+    assert yaml.safe_load((tmp_path / "out.yml").read_text())["responses"] == {"utter_faq/a": [{"text": "A."}]}
+    notes = convert_nlu(tmp_path / "nlu.yml", tmp_path / "out.json", "json")
+    assert notes == ["responses (1) are left out: JSON has no place for them"]
+
+
+def test_markdown_is_for_the_migration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nlu.md' is Markdown, of Rasa 1 or 2. Run: frontdesk migrate"):
+        convert_nlu(tmp_path / "nlu.md", tmp_path / "out.yml", "yaml")
+
+
 def test_another_format_and_a_place_that_is_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'md' is no format: yaml or json"):
         convert_nlu(tmp_path, tmp_path / "a.md", "md")
