@@ -219,6 +219,7 @@ def _cors(origins: Sequence[str]) -> Middleware:
         allow_origins=list(origins),
         allow_methods=["*"],
         allow_headers=["*"],
+        allow_credentials=True,
         expose_headers=["filename"],
         max_age=3600,
     )
