@@ -17,13 +17,20 @@ Download = Callable[[Mapping[str, str], str, Path], None]
 def _aws(settings: Mapping[str, str], name: str, file: Path) -> None:
     try:
         import boto3
+        import boto3.exceptions
         import botocore.exceptions
     except ImportError as error:
         raise MissingExtra("--remote-storage aws", "aws") from error
     bucket = _setting(settings, "BUCKET_NAME")
     try:
         boto3.client("s3", endpoint_url=settings.get("AWS_ENDPOINT_URL")).download_file(bucket, name, str(file))
-    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+    except (
+        boto3.exceptions.Boto3Error,
+        botocore.exceptions.BotoCoreError,
+        botocore.exceptions.ClientError,
+        OSError,
+        ValueError,
+    ) as error:
         raise _not_there(f"s3://{bucket}/{name}", error) from error
 
 
@@ -37,12 +44,13 @@ def _gcs(settings: Mapping[str, str], name: str, file: Path) -> None:
     bucket = _setting(settings, "BUCKET_NAME")
     try:
         google.cloud.storage.Client().bucket(bucket).blob(name).download_to_filename(str(file))
-    except (google.api_core.exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
+    except (google.api_core.exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError, OSError) as error:
         raise _not_there(f"gs://{bucket}/{name}", error) from error
 
 
 def _azure(settings: Mapping[str, str], name: str, file: Path) -> None:
     try:
+        import azure.core.credentials
         import azure.core.exceptions
         import azure.storage.blob
     except ImportError as error:
@@ -50,10 +58,11 @@ def _azure(settings: Mapping[str, str], name: str, file: Path) -> None:
     container, account = _setting(settings, "AZURE_CONTAINER"), _setting(settings, "AZURE_ACCOUNT_NAME")
     address = settings.get("AZURE_ENDPOINT_URL") or f"https://{account}.blob.core.windows.net/"
     try:
-        service = azure.storage.blob.BlobServiceClient(address, credential=_setting(settings, "AZURE_ACCOUNT_KEY"))
+        key = azure.core.credentials.AzureNamedKeyCredential(account, _setting(settings, "AZURE_ACCOUNT_KEY"))
+        service = azure.storage.blob.BlobServiceClient(address, credential=key)
         with file.open("wb") as out:
             service.get_container_client(container).download_blob(name).readinto(out)
-    except azure.core.exceptions.AzureError as error:
+    except (azure.core.exceptions.AzureError, OSError, ValueError) as error:
         raise _not_there(f"{address}{container}/{name}", error) from error
 
 
