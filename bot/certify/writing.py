@@ -131,7 +131,8 @@ def _dialogues(certificate: Certificate) -> Iterator[Section]:
 def _turns(dialogue: JudgedDialogue) -> Iterator[tuple[str, ...]]:
     for number, turn in enumerate(dialogue.turns, 1):
         place = dialogue.place if number == 1 else ""
-        said = "; ".join(filter(None, (MARKS[turn.verdict], turn.explanation, *turn.notes)))
+        notes = (note for note in turn.notes if note not in turn.explanation)
+        said = "; ".join(filter(None, (MARKS[turn.verdict], turn.explanation, *notes)))
         yield place, str(number), turn.said, said
 
 
