@@ -117,7 +117,9 @@ def message_from(data: Mapping[str, Any], base: BotMessage) -> BotMessage | None
     """What a custom action said (a dictionary of rasa-sdk's dispatcher) as a message; None when that is nothing.
 
     `base` is the response that it names; buttons given beside it are added, and what else is given counts.
+    Keywords of its own are kept as the message's metadata, as in Rasa.
     """
+    own = {key: value for key, value in named(data)[1].items() if value}
     message = BotMessage(
         text=data.get("text") or base.text,
         buttons=base.buttons + tuple(data.get("buttons") or ()),
@@ -126,7 +128,7 @@ def message_from(data: Mapping[str, Any], base: BotMessage) -> BotMessage | None
         elements=tuple(data.get("elements") or ()) or base.elements,
         custom=data.get("custom") or base.custom,
         quick_replies=tuple(data.get("quick_replies") or ()) or base.quick_replies,
-        metadata=base.metadata,
+        metadata={**base.metadata, **own},
     )
     return message if says_something(message) else None
 
