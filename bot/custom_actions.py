@@ -180,6 +180,8 @@ def _import_error(error: BaseException, module: str, root: Path) -> ConfigError:
         missing = (error.name or "").split(".")[0]
         extra = "'frontdesk[rasa-sdk]'" if missing == "rasa_sdk" else missing
         hint = f". Is it installed? pip install {extra}"
+        if missing == "bot":
+            hint = ". 'bot' is Frontdesk itself: call the project's own folder or module otherwise"
     return ConfigError(f"'{module}' cannot be imported: {type(error).__name__}: {error}{hint}", source)
 
 

@@ -179,6 +179,43 @@ def test_a_module_or_a_path_of_the_project_may_be_named(tmp_path: Path) -> None:
     assert set(load_actions(tmp_path, ["skills.refunds", Path("cards.py")])) == {"action_a", "action_b", "action_c"}
 
 
+async def test_an_action_imports_from_actions_beside_it_and_while_it_runs(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        actions____init__="",
+        actions__rates="RATE = 2",
+        actions__late="LATE = 3",
+        actions__deep____init__="from ..rates import RATE",
+        actions__deep__more="from . import RATE\nfrom actions.rates import RATE as SAME",
+        fees="FEE = 5",
+        lib__late="LATER = 7",
+        actions__bank="""
+            import fees
+            from rasa_sdk import Action
+            from actions.deep.more import RATE, SAME
+            from .rates import RATE as THIRD
+
+            class ActionOne(Action):
+                def name(self):
+                    return "action_a"
+
+                def run(self, dispatcher, tracker, domain):
+                    from actions.late import LATE
+                    from lib.late import LATER
+                    dispatcher.utter_message(text=f"{RATE}{SAME}{THIRD}{LATE}{fees.FEE}{LATER}")
+        """,
+    )
+    actions = load_actions(tmp_path)
+    result = await run_action(actions["action_a"], tracker_in_form(), DOMAIN)
+    assert result.messages[0]["text"] == "222357"
+
+
+def test_a_folder_bot_of_the_project_is_said_to_hide_behind_ours(tmp_path: Path) -> None:
+    write(tmp_path, bot__helpers="X = 1", actions="import sys\nfrom bot.helpers import X")
+    with pytest.raises(ConfigError, match=r"actions\.py:2: .*'bot' is Frontdesk itself: call the project's own folder"):
+        load_actions(tmp_path)
+
+
 def test_an_unknown_module_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="no module with actions called 'bankng'"):
         load_actions(tmp_path, ["bankng"])
