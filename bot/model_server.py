@@ -64,7 +64,7 @@ class ModelServer:
                     with tempfile.TemporaryDirectory(prefix="frontdesk-") as folder:
                         file = Path(folder) / _name(answer.headers.get("filename"))
                         await _download(answer, file)
-                        await serving.load(file, name=f"{self.shown_url} ({file.name})")
+                        await serving.load(file)
         except httpx.HTTPError as error:
             raise ModelError(f"the model server {self.shown_url} cannot be reached ({type(error).__name__})") from error
         self._etag = answer.headers.get("ETag")

@@ -47,11 +47,8 @@ class Serving:
     def model_id(self) -> str:
         return Path(self.model_file).name.removesuffix(".tar.gz")
 
-    async def load(self, model: Path, *, name: str = "") -> None:
-        """Take over the model: an archive, or a folder of the project's. `ModelError` or the project's mistakes.
-
-        `name` is what `GET /status` tells of it, if not the file's own.
-        """
+    async def load(self, model: Path) -> None:
+        """Take over the model: an archive, or a folder of the project's. `ModelError` or the project's mistakes."""
         if self.project is None:
             raise ModelError("this server was started without a project: it can load no other model")
         # One after the other: the last who asks has the last word.
@@ -59,7 +56,7 @@ class Serving:
             other = await asyncio.to_thread(open_model, self.project, model, self.assistant.store)
             await other.understanding.warm_up()
             self.assistant.take_over(other)
-            self.model_file = name or shown(model)
+            self.model_file = str(model)
 
     async def unload(self) -> None:
         """From the next turn on there is no model; turns in hand finish."""

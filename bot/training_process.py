@@ -24,6 +24,10 @@ CONFIG_KEYS = (
 """The keys of a training text that belong into config.yml: `KEYS` of bot/config.py without what a server decides."""
 
 
+BODY = "body"
+"""What a mistake's place is called, before its line."""
+
+
 class TrainingFailed(FrontdeskError):
     """The data have mistakes, all of which the message lists, one a line."""
 
@@ -45,7 +49,7 @@ def split(text: str) -> dict[str, str]:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or "it cannot be read"
-        raise DataError(f"this is not YAML: {what}", Source("body", mark.line + 1 if mark else 0)) from error
+        raise DataError(f"this is not YAML: {what}", Source(BODY, mark.line + 1 if mark else 0)) from error
     if not isinstance(node, yaml.MappingNode) or node.flow_style:
         raise DataError(
             "it must be keys and values such as 'pipeline:', 'intents:' and 'nlu:', each on lines of its own"
@@ -92,8 +96,9 @@ async def train_apart(folder: Path, own_code: Path | None = None) -> Path:
 
 
 def without_folder(text: str, folder: Path) -> str:
-    """A message of errors without the name of a temporary folder."""
-    return text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
+    """A message of errors with places in the text, and not in the files of the temporary folder."""
+    text = text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
+    return re.sub(r"(?<![\w/])(?:config|domain|data/training)\.yml(?=:\d)", BODY, text)
 
 
 def _train(folder: Path) -> dict[str, Any]:

@@ -24,11 +24,8 @@ from bot.serving import open_model, place_of, read_project
 from bot.stores.memory import MemoryStore
 from bot.story_file import read_stories
 from bot.training_data import Example, Story
-from bot.training_process import without_folder, write_project
+from bot.training_process import BODY, without_folder, write_project
 from bot.yaml_file import Fields, Problems, parse_yaml
-
-BODY = "body"
-"""What a mistake's place is called, before its line."""
 
 
 async def test_stories(request: Request) -> Response:

@@ -39,7 +39,7 @@ async def status(request: Request) -> Response:
     serving = serving_of(request)
     return answer_json(
         {
-            "model_file": serving.model_file,
+            "model_file": Path(serving.model_file).name,
             "model_id": serving.model_id,
             "num_active_training_jobs": serving.training_jobs,
         }
@@ -103,7 +103,7 @@ async def _load(request: Request, data: Mapping[str, Any]) -> None:
         with tempfile.TemporaryDirectory(prefix="frontdesk-") as folder:
             settings = storage_settings()
             file = await asyncio.to_thread(download, data["remote_storage"], settings, name, Path(folder))
-            await serving.load(file, name=name)
+            await serving.load(file)
     elif name:
         await serving.load(place_of(name, serving.project))
     else:
