@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from bot.yaml_file import shown
 
 if TYPE_CHECKING:
     from bot.evaluation import NluReport
+    from bot.evaluation.comparison import Comparison
     from bot.project import Project
     from bot.training_data import Example
 
@@ -23,13 +25,14 @@ app = typer.Typer()
 
 @app.command("test", epilog="Example: `frontdesk test nlu --project my-bank --cross-validation`")
 def run_tests(
-    what: Annotated[
-        str,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
+            metavar="[nlu|core|e2e]",
             help="`nlu` for the examples alone, `core` for stories and conversations, `e2e` for conversations.",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     project: ProjectOption = Path("."),
     model: ModelOption = None,
     nlu: Annotated[
@@ -46,6 +49,15 @@ def run_tests(
         bool, typer.Option("--cross-validation", help="Train on a part of the examples, and test with the rest.")
     ] = False,
     folds: Annotated[int, typer.Option("--folds", "-f", help="How many parts cross-validation makes.")] = 5,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option("--config", "-c", help="Compare the pipelines of these files."),
+    ] = None,
+    runs: Annotated[int, typer.Option("--runs", "-r", help="How often a comparison is run.", min=1)] = 3,
+    percentages: Annotated[
+        list[int] | None,
+        typer.Option("--percentages", "-p", help="Shares of the examples that a comparison leaves out: 0 25 50 75."),
+    ] = None,
     e2e: Annotated[
         bool,
         typer.Option("--e2e", "--end-to-end", help="With `core --stories`: also judge how messages are understood."),
@@ -78,13 +90,25 @@ def run_tests(
     """
     from bot.certify.here import in_process
     from bot.evaluation import Report, choose_tests, evaluate, print_report
+    from bot.evaluation.comparison import print_comparison, with_pipeline, write_comparison
     from bot.evaluation.results import Wanted, write_results
 
+    what, config, percentages = _as_in_rasa(words or [], config or [], percentages or [])
     check_what("test", what, "nlu", "core", "e2e")
     loaded = load(project)
     tests = choose_tests(loaded, what or None, nlu, stories, name)
+    folder = out or (loaded.root / "results" if loaded.config.packs is None else None)
+    examples = tests.examples if nlu else loaded.data.examples
+    if config and (len(config) > 1 or not cross_validation):
+        comparison = _compare(loaded, config, examples, runs, percentages or [0, 25, 50, 75])
+        print_comparison(comparison)
+        if folder:
+            write_comparison(comparison, folder)
+            print(f"The reports are in {shown(folder)}", file=sys.stderr)
+        return
     if cross_validation:
-        report = Report(nlu=_cross_validate(loaded, folds, tests.examples if nlu else loaded.data.examples))
+        loaded = with_pipeline(loaded, config[0]) if config else loaded
+        report = Report(nlu=_cross_validate(loaded, folds, examples))
     else:
         print(f"Testing {tests}", file=sys.stderr)
         if in_process(loaded) is not loaded and loaded.config.action_endpoint:
@@ -98,7 +122,6 @@ def run_tests(
     if fail_under is not None:
         report = report.required(fail_under / 100)
     print_report(report)
-    folder = out or (loaded.root / "results" if loaded.config.packs is None else None)
     if folder and not report.is_empty:
         write_results(report, folder, Wanted(not no_plot, not no_errors, successes, not no_warnings))
         print(f"The reports are in {shown(folder)}", file=sys.stderr)
@@ -106,15 +129,38 @@ def run_tests(
         raise typer.Exit(1)
 
 
+def _as_in_rasa(
+    words: Sequence[str], config: Sequence[Path], percentages: Sequence[int]
+) -> tuple[str, list[Path], list[int]]:
+    """What is tested, and the options that Rasa takes several values for: `-c a.yml b.yml`, `-p 0 25`."""
+    files = [Path(word) for word in words if config and word.endswith((".yml", ".yaml"))]
+    numbers = [int(word) for word in words if percentages and word.isdecimal()]
+    kinds = [word for word in words if Path(word) not in files and not (percentages and word.isdecimal())]
+    return " ".join(kinds), [*config, *files], [*percentages, *numbers]
+
+
 def _cross_validate(project: Project, folds: int, examples: Sequence[Example]) -> NluReport:
-    """With a progress bar on stderr."""
+    from bot.evaluation import cross_validate
+
+    with _progress() as tell:
+        return cross_validate(project, folds, examples, tell)
+
+
+def _compare(
+    project: Project, configs: Sequence[Path], examples: Sequence[Example], runs: int, percentages: Sequence[int]
+) -> Comparison:
+    from bot.evaluation.comparison import compare_pipelines
+
+    with _progress() as tell:
+        return compare_pipelines(project, configs, examples, runs=runs, percentages=percentages, progress=tell)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on stderr, which is gone afterwards."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from bot.evaluation import cross_validate
-
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("cross-validation", total=1.0)
-        return cross_validate(
-            project, folds, examples, lambda what, done: bar.update(task, description=what, completed=done)
-        )
+        task = bar.add_task("training", total=1.0)
+        yield lambda what, done: bar.update(task, description=what, completed=done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,21 @@ def plot_confidences(right: Sequence[float], wrong: Sequence[float], title: str,
     figure.suptitle(title)
     figure.tight_layout()
     figure.savefig(file, dpi=110)
+
+
+def plot_curves(sizes: Sequence[int], scores: Mapping[str, Sequence[Sequence[float]]], file: Path) -> None:
+    """A line for each name: the mean score of its runs by the number of training examples, and how far they differ."""
+    import numpy as np
+
+    figure, axes = _figure(8.0, 5.5)
+    for name, runs in scores.items():
+        mean, spread = np.mean(runs, axis=0), np.std(runs, axis=0)
+        (line,) = axes.plot(sizes, mean, marker="o", label=name)
+        axes.fill_between(sizes, mean - spread, mean + spread, color=line.get_color(), alpha=0.15)
+    axes.set(xlabel="Training examples", ylabel="F1 score of the intents", title="Pipelines compared")
+    axes.grid(color="#e4e4e4")
+    axes.legend(loc="lower right")
+    figure.savefig(file, bbox_inches="tight")
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:

@@ -241,3 +241,14 @@ def test_cross_validation_of_the_examples_is_printed(frontdesk: Any, shop: Path)
         "  in 2 folds: 0.0% on average, +/- 0.0%",
         "  left out, with too few examples for so many folds: bye",
     ]
+
+
+def test_pipelines_are_compared_with_rasas_command_line(frontdesk: Any, shop: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (shop / f"{name}.yml").write_text("pipeline: [{name: KeywordIntentClassifier}]\n")
+    words = ("test", "nlu", "-c", "a.yml", "b.yml", "-r", "1", "-p", "0", "50", "--out", str(tmp_path / "out"))
+    code, out, _ = frontdesk(*words)
+    assert (code, [line.split()[:1] for line in out.splitlines()[1:]]) == (0, [["0%"], ["a"], ["b"]])
+    assert set(json.loads((tmp_path / "out" / "results.json").read_text())) == {"a", "b"}
+    for name in ("a", "b"):
+        (shop / f"{name}.yml").unlink()
