@@ -38,9 +38,10 @@ def anyio_backend() -> str:
 
 
 def write(root: Path, **files: str) -> Path:
-    """A project: `actions__banking=...` is actions/banking.py."""
+    """A project: `actions__banking=...` is actions/banking.py, and `actions____init__` what it says."""
     for name, text in files.items():
-        path = root.joinpath(*name.split("__")).with_suffix(".py")
+        folders, init, _ = name.partition("____init__")
+        path = root.joinpath(*folders.split("__"), *["__init__"][: bool(init)]).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
     return root
