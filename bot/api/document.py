@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -118,14 +119,14 @@ def _operation(spec: Mapping[str, Any], path: str, method: str, operation: Mappi
         one = _resolved(spec, given)
         where = f"{one['in']}{', required' if one.get('required') else ''}"
         rows.append(
-            (f"<code>{_text(one['name'])}</code>", where, _text(one.get("description", "")), _code(one["schema"]))
+            (f"<code>{_text(one['name'])}</code>", where, _words(one.get("description", "")), _code(one["schema"]))
         )
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         rows.append(("body", _text(kind), "", _code(content["schema"])))
     for status, given in operation["responses"].items():
         one = _resolved(spec, given)
         schemas = "".join(_code(content["schema"]) for content in one.get("content", {}).values())
-        rows.append((f"<b>{status}</b>", ", ".join(one.get("content", {})), _text(one["description"]), schemas))
+        rows.append((f"<b>{status}</b>", ", ".join(one.get("content", {})), _words(one["description"]), schemas))
     table = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     shown = f'<span class="method">{method.upper()}</span> <code{struck}>{_text(path)}</code>'
     summary = f"{shown} – {_text(operation['summary'])}"
@@ -152,7 +153,12 @@ def _code(schema: Mapping[str, Any]) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    return "".join(f"<p>{_text(one)}</p>" for one in text.strip().split("\n\n") if one)
+    return "".join(f"<p>{_words(one)}</p>" for one in text.strip().split("\n\n") if one)
+
+
+def _words(text: str) -> str:
+    """A sentence; what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", _text(text))
 
 
 def _text(text: str) -> str:
