@@ -10,16 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.domain import REQUESTED_SLOT, Domain
+from bot.domain import REQUESTED_SLOT, Domain, is_loop
 from bot.errors import ActionError, ConfigError, DataError
 from bot.event_reading import kind_of, read_event
 from bot.events import ActiveLoopChanged, Event, SlotSet
 from bot.payloads import DEEPEST_JSON, is_shallow
 
 log = logging.getLogger(__name__)
-
-TWO_STAGE_FALLBACK = "action_two_stage_fallback"
-"""The one loop that is no form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ def read_events(returned: Any, name: str, domain: Domain) -> list[Event]:
                 raise ActionError(f"action '{name}' set '{REQUESTED_SLOT}' to {kind_of(value)}: it takes a slot's name")
             case SlotSet(name=slot) if slot not in domain.slots and slot != REQUESTED_SLOT:
                 log.warning("action '%s' set the slot '%s', which the domain does not have: ignored", name, slot)
-            case ActiveLoopChanged(name=str(loop)) if loop not in domain.forms and loop != TWO_STAGE_FALLBACK:
+            case ActiveLoopChanged(name=str(loop)) if not is_loop(loop, domain):
                 raise ActionError(f"action '{name}' started the form '{loop}', which the domain does not have")
     return events
 

@@ -233,7 +233,7 @@ def _tracker(action: Any, call: Mapping[str, Any], domain: Mapping[str, Any], id
 
             return rasa_sdk.Tracker.from_dict(call["tracker"])
         tracker = read_tracker(call["tracker"], domain)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ConfigError, DataError) as error:
         raise DataError("the 'tracker' of the call is none") from error
     tracker.idempotency_key = idempotency_key
     return tracker

@@ -138,6 +138,7 @@ class SessionConfig:
 
     expiration_minutes: float = 60.0
     carry_over_slots: bool = True
+    source: Source = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +158,8 @@ class Domain:
     action_sources: Mapping[str, Source] = EMPTY
     raw: Mapping[str, Any] = EMPTY
     """The domain as Rasa's JSON: what a custom action receives."""
+
+
+def is_loop(name: str, domain: Domain) -> bool:
+    """Whether a loop of this name can run: a form, or the two-stage fallback."""
+    return name in domain.forms or name == "action_two_stage_fallback"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from bot.domain import REQUESTED_SLOT, Domain
+from bot.domain import REQUESTED_SLOT, Domain, is_loop
 from bot.events import (
     ActionExecuted,
     ActionExecutionRejected,
@@ -88,7 +88,7 @@ class Moment:
 
     @staticmethod
     def from_json(data: Mapping[str, Any], domain: Domain) -> Moment:
-        """Slots that the domain has gained since are as at the start; those it has lost are gone."""
+        """Slots that the domain has gained since are as at the start; those it has lost are gone, and so is a form."""
         slots = _initial_slots(domain)
         slots.update({name: value for name, value in data["slots"].items() if name in slots})
         return Moment(
@@ -97,7 +97,7 @@ class Moment:
             latest_message=_event(data["latest_message"], UserUttered),
             latest_bot_message=_event(data["latest_bot_message"], BotUttered),
             latest_action=_event(data["latest_action"], ActionExecuted),
-            active_loop=_loop(data["active_loop"]),
+            active_loop=_loop(data["active_loop"], domain),
             followup_action=data["followup_action"],
             paused=data["paused"],
             history=History.from_json(data["history"]),
@@ -409,15 +409,15 @@ class Tracker:
             tracker.before_listening = dataclasses.replace(
                 now,
                 latest_action=_event(listening["latest_action"], ActionExecuted),
-                active_loop=_loop(listening["active_loop"]),
+                active_loop=_loop(listening["active_loop"], domain),
                 followup_action=listening["followup_action"],
                 history=now.history.before_latest(listening["prev_action"]),
             )
         return tracker
 
 
-def _loop(data: Mapping[str, Any] | None) -> ActiveLoop | None:
-    return ActiveLoop(**data) if data else None
+def _loop(data: Mapping[str, Any] | None, domain: Domain) -> ActiveLoop | None:
+    return ActiveLoop(**data) if data and is_loop(data["name"], domain) else None
 
 
 _E = TypeVar("_E", bound=Event)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
-from bot.action_answers import TWO_STAGE_FALLBACK
-from bot.domain import DEFAULT_INTENTS, REQUESTED_SLOT, Domain
+from bot.domain import DEFAULT_INTENTS, REQUESTED_SLOT, Domain, is_loop
 from bot.errors import ConfigError, DataError, StoreError, StoreUnavailable
 from bot.event_reading import read_event
 from bot.events import ActiveLoopChanged, Event, SlotSet, UnknownEvent, UserUttered, event_to_json
@@ -161,7 +160,7 @@ def continued(events: Sequence[Event], conversation_id: str, domain: Domain) -> 
     """The tracker of these events, ready to go on: out of a form that the domain does not have, it is led."""
     tracker = fold(events, conversation_id, domain)
     loop = tracker.active_loop_name
-    if loop and loop not in domain.forms and loop != TWO_STAGE_FALLBACK:
+    if loop and not is_loop(loop, domain):
         at = events[-1].timestamp
         tracker.apply(ActiveLoopChanged(name=None, timestamp=at))
         tracker.apply(SlotSet(name=REQUESTED_SLOT, value=None, timestamp=at))
@@ -178,7 +177,7 @@ def what_is_gone(events: Sequence[Event], domain: Domain) -> tuple[str, ...]:
                 "session_started_metadata",
             ):
                 found[f"the slot '{name}'"] = None
-            case ActiveLoopChanged(name=str(name)) if name not in domain.forms and name != TWO_STAGE_FALLBACK:
+            case ActiveLoopChanged(name=str(name)) if not is_loop(name, domain):
                 found[f"the form '{name}'"] = None
             case UserUttered() if event.intent_name and not _is_known(event.intent_name, domain):
                 found[f"the intent '{event.intent_name}'"] = None

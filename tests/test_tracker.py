@@ -102,3 +102,14 @@ def test_the_latest_message_is_taken_back_without_reading_what_was_before() -> N
     assert tracker.latest_message is not None
     assert tracker.latest_message.intent_name == "greet"
     assert tracker.slots["amount"] is None
+
+
+def test_a_form_that_the_domain_has_lost_no_longer_runs() -> None:
+    tracker = Tracker.new("rest:anna", DOMAIN)
+    tracker.apply_all([said("pay"), ActiveLoopChanged(name="form"), ActionExecuted(name=LISTEN)])
+    kept = orjson.loads(orjson.dumps(tracker.to_json()))
+    assert Tracker.from_json(kept, DOMAIN).active_loop_name == "form"
+    later = Tracker.from_json(kept, Domain(intents=DOMAIN.intents, slots=DOMAIN.slots))
+    assert later.active_loop_name is None
+    later.apply_all([said("greet"), UserUtteranceReverted()])
+    assert later.active_loop_name is None
