@@ -81,11 +81,12 @@ class OrStep:
 
 @dataclass(frozen=True, slots=True)
 class ActionStep:
-    """`- action:` by name, or `- bot:` by text."""
+    """`- action:` by name, or `- bot:` by text. `opens` when a story begins with it: nobody can tell what led there."""
 
     name: str | None
     text: str | None = None
     source: Source = NOWHERE
+    opens: bool = False
 
 
 @dataclass(frozen=True, slots=True)

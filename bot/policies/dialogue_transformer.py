@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from bot.policies.training_dialogues import opened
 from bot.states import LONGEST, NOT_SET, State
 from bot.training_data import CheckpointStep, Story
 
@@ -278,12 +279,15 @@ def words_of(text: str) -> list[str]:
 
 
 def joined(stories: Sequence[Story], count: int, seed: int) -> Iterator[Story]:
-    """`count` dialogues made of stories one after the other, drawn at random: a customer rarely stops after one."""
+    """`count` dialogues made of stories one after the other, drawn at random: a customer rarely stops after one.
+
+    As in Rasa, the bot does not listen between a story and one that begins with an action, which is not learnt.
+    """
     whole = [story for story in stories if not any(isinstance(step, CheckpointStep) for step in story.steps)]
     draw = random.Random(seed)
     for number in range(count if len(whole) > 1 else 0):
         parts = [draw.choice(whole) for _ in range(draw.randint(2, MOST_JOINED))]
-        steps = tuple(step for part in parts for step in part.steps)
+        steps = tuple(step for part in parts for step in opened(part.steps))
         yield Story(f"joined {number}", steps, source=parts[0].source)
 
 

@@ -50,7 +50,7 @@ class MemoizationPolicy:
         lookup: dict[Key, str] = {}
         ambiguous: set[Key] = set()
         for dialogue in dialogues:
-            for states, step in dialogue.prefixes():
+            for states, step in dialogue.told_prefixes():
                 key = self._key(states)
                 if step.action == UNLIKELY or key in ambiguous:
                     continue

@@ -41,12 +41,13 @@ MOST_RETURNS = 2
 
 @dataclass(frozen=True, slots=True)
 class DialogueStep:
-    """Before `action`, the dialogue is in the last of `states`; `history` marks what was hidden."""
+    """In `state`, the bot does `action`. No rule tells of an `unpredictable` one, no story of one that `opens` it."""
 
     state: State
     action: str
     source: Source
     unpredictable: bool = False
+    opens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,13 @@ class TrainingDialogue:
             states.append(step.state)
             yield list(states), step
 
+    def told_prefixes(self) -> Iterator[tuple[list[State], DialogueStep]]:
+        """The same without the action that a story begins with: what leads there is not told."""
+        return ((states, step) for states, step in self.prefixes() if not step.opens)
+
     def likely_prefixes(self) -> Iterator[tuple[list[State], DialogueStep]]:
         """The same as if no intent had been unlikely."""
-        for states, step in self.prefixes():
+        for states, step in self.told_prefixes():
             if step.action != UNLIKELY:
                 yield without_unlikely_intent(states), step
 
@@ -98,7 +103,19 @@ def ways(stories: Sequence[Story]) -> Iterator[tuple[str, Source, tuple[Step, ..
     """Every way through the stories: (name, source, steps, the action it ends with), without `or`."""
     for name, source, steps, end in _joined(stories):
         for choice in _choices(steps):
-            yield name, source, tuple(choice), end
+            yield name, source, opened(choice), end
+
+
+def opened(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps of a story; an action before any message of the customer is marked as opening it."""
+    found: list[Step] = []
+    for number, step in enumerate(steps):
+        if isinstance(step, ActionStep):
+            return (*found, dataclasses.replace(step, opens=True), *steps[number + 1 :])
+        if isinstance(step, UserStep) or (isinstance(step, OrStep) and isinstance(step.choices[0], UserStep)):
+            break
+        found.append(step)
+    return tuple(steps)
 
 
 def _choices(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -188,9 +205,9 @@ def _replay(
     events: list[Event] = []
     unpredictable = True
 
-    def act(action: str, where: Source, text: str | None = None) -> None:
+    def act(action: str, where: Source, text: str | None = None, *, opens: bool = False) -> None:
         nonlocal unpredictable
-        out.append(DialogueStep(tracker.state(), action, where, unpredictable and action != SNIPPET))
+        out.append(DialogueStep(tracker.state(), action, where, unpredictable and action != SNIPPET, opens))
         unpredictable = action == SNIPPET
         apply(ActionExecuted(name=None if text else action, action_text=text))
 
@@ -214,8 +231,8 @@ def _replay(
                 listen(step.source)
                 for event in user_events(step, domain):
                     apply(event)
-            case ActionStep(name=action, text=text):
-                act(action or text or "", step.source, text)
+            case ActionStep(name=action, text=text, opens=opens):
+                act(action or text or "", step.source, text, opens=opens)
             case SlotStep() | LoopStep():
                 apply(condition_event(step, domain, is_rule=rule is not None))
             case CheckpointStep(slots=slots):

@@ -130,3 +130,13 @@ def test_a_message_counts_by_its_words_where_stories_have_texts() -> None:
     by_intent = asked(policy, "greet", "utter_greet", "sad")
     assert by_intent is not None
     assert (by_intent.action, by_intent.is_end_to_end) == ("utter_cheer_up", False)
+
+
+def test_after_a_story_the_bot_listens_however_many_stories_begin_with_an_action() -> None:
+    beginnings = ("utter_greet", "utter_queue", "utter_at_once", "utter_bye")
+    policy = TEDPolicy(max_history=5, epochs=60)
+    policy.train([story(beginning, "yes", "utter_happy") for beginning in beginnings], (), DOMAIN)
+    prediction = asked(policy, "greet", "utter_greet", "yes", "utter_happy")
+    assert prediction is not None
+    assert prediction.action == LISTEN
+    assert prediction.confidence > 0.5
