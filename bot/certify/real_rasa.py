@@ -40,13 +40,14 @@ class RasaRun:
 def find_rasa(project: Path, named: Path | None = None) -> Path | None:
     """A Python with Rasa 3: the one that was named, or where one usually is; None when there is none."""
     if named is not None:
-        python = named / "bin" / "python" if named.is_dir() else named
+        # Absolute: without a folder before it, it would be looked for on the PATH.
+        python = (named / "bin" / "python" if named.is_dir() else named).absolute()
         if not python.is_file():
             raise FrontdeskError(f"there is no Python '{named}': name the program, as in --rasa .venv-rasa/bin/python")
         if not _version(python):
             hint = f"{python} -m pip install rasa=={RASA_VERSION}"
             raise FrontdeskError(f"the Python '{named}' has no Rasa. Install it there: {hint}")
-        return python.absolute()
+        return python
     environments = (HOME, Path.cwd() / ".venv-rasa", project.absolute() / ".venv-rasa")
     candidates = [*(folder / "bin" / "python" for folder in environments), *python_310()]
     return next((python for python in candidates if python.is_file() and _version(python)), None)

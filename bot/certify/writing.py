@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,11 +163,12 @@ body { font: 1rem/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
   background: #fff }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
 .line { font-size: 1.15rem; padding: .75rem 1rem; border-left: .4rem solid #1a7f37; background: #eef7f0 }
+.unasked .line { border-color: #b7791f; background: #fdf6e6 }
 .fails .line { border-color: #b42318; background: #fdf0ef }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #d5d5d5;
-  overflow-wrap: anywhere; min-width: 3rem }
+  overflow-wrap: break-word; min-width: 3rem }
 th { background: #f3f3f3 }
 td.agrees { color: #1a7f37 } td.unexplained { color: #b42318; font-weight: 600 }
 """
@@ -180,19 +182,22 @@ def as_html(certificate: Certificate) -> str:
         parts.append(f"<h{level}>{html.escape(section.title)}</h{level}>")
         for place, text in enumerate(section.text):
             is_line = number == 0 and place == 0
-            parts.append(f"<p{' class=line' if is_line else ''}>{html.escape(text)}</p>")
+            parts.append(f"<p{' class=line' if is_line else ''}>{_marked(text)}</p>")
         if section.items:
-            parts.append("<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in section.items) + "</ul>")
+            parts.append("<ul>" + "".join(f"<li>{_marked(item)}</li>" for item in section.items) + "</ul>")
         if section.table:
             parts.append(_table(section.table))
     title = html.escape(f"Certificate of {certificate.project}")
+    kind = "fails" if certificate.fails else "unasked" if certificate.not_compared else "passes"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f'<body class="{"fails" if certificate.fails else "passes"}"><main>\n'
-        + "\n".join(parts)
-        + "\n</main></body></html>\n"
+        f'<body class="{kind}"><main>\n' + "\n".join(parts) + "\n</main></body></html>\n"
     )
+
+
+def _marked(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _table(table: tuple[tuple[str, ...], ...]) -> str:
