@@ -80,7 +80,8 @@ class Endpoint:
             auth=(str(basic_auth["username"]), str(basic_auth["password"])) if basic_auth else None,
             verify=_context(cafile, key) if parts.scheme == "https" else True,
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+            # Given up before a server does (gunicorn's after 2 s), which may be while a call is on its way.
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=1.5),
             # The address in endpoints.yml is meant, not a proxy that the environment happens to name.
             trust_env=False,
         )

@@ -386,6 +386,11 @@ def test_the_command_sums_up_and_says_what_failed(project: Project, tmp_path: Pa
         (project.root / "frontdesk.db").unlink()
 
 
+def test_a_channel_that_can_be_none_is_refused(project: Project) -> None:
+    result = run("--from", "x.json", "--channel", "a:b", "--project", str(project.root))
+    assert "'a:b' is no channel's name" in str(result.exception)
+
+
 def test_a_source_without_conversations_says_so(project: Project, redis_url: str) -> None:
     result = run("--from", redis_url, "--key-prefix", "shop", "--project", str(project.root))
     assert result.exit_code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.commands import DebugOption, ProjectOption, count, load
+from bot.errors import ConfigError
 
 if TYPE_CHECKING:
     from bot.project import Project
@@ -45,6 +47,8 @@ def import_trackers(
     """Take conversations over from Rasa 3. May be repeated: what is here already stays as it is."""
     from bot.tracker_import import Did
 
+    if channel is not None and not re.fullmatch(r"[\w.-]+", channel):
+        raise ConfigError(f"'{channel}' is no channel's name: write it as in credentials.yml, such as telegram")
     loaded = load(project)
     totals, events, gone = asyncio.run(_import(loaded, place, key_prefix, channel, dry_run))
     for what, number in sorted(gone.items()):
