@@ -101,7 +101,7 @@ class Endpoint:
                     self._client.build_request("POST", self._url, content=body, headers=sent)
                 )
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise self.failed(f"did not answer within {self._timeout:g} s") from error
+            raise self.failed(f"did not answer within {self._timeout:g} s ('timeout' of {self._key})") from error
         except httpx.ConnectError as error:
             raise self.failed(f"cannot be reached ({_reason(error)}). Is it running?") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -109,7 +109,7 @@ class Talk(Action):
 
 class Validate(FormValidationAction):
     def name(self):
-        return "validate_transfer_form"
+        return "validate_order_form"
 
     def validate_amount(self, value, dispatcher, tracker, domain):
         return {"amount": value * 2}
@@ -159,19 +159,25 @@ def started(folder: Path, kind: str) -> Iterator[tuple[str, "subprocess.Popen[by
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("project"), FILES)
+    return write(tmp_path_factory.mktemp("project"), {**FILES, "actions/ours.py": OURS})
 
 
-@pytest.fixture(scope="module", params=["ours", "rasa-sdk"])
-def server(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
-    with started(folder, request.param) as (url, _):
+@pytest.fixture(scope="module")
+def ours(folder: Path) -> Iterator[str]:
+    with started(folder, "ours") as (url, _):
         yield url
 
 
 @pytest.fixture(scope="module")
-def our_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with started(write(tmp_path_factory.mktemp("ours"), {"actions.py": OURS}), "ours") as (url, _):
+def rasa_sdk(folder: Path) -> Iterator[str]:
+    with started(folder, "rasa-sdk") as (url, _):
         yield url
+
+
+@pytest.fixture(params=["ours", "rasa_sdk"])
+def server(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(request.param)
+    return url
 
 
 def tracker() -> Tracker:
@@ -273,26 +279,26 @@ async def test_our_client_speaks_with_it(server: str) -> None:
 # ---- ours ----------------------------------------------------------------------------------------
 
 
-async def test_an_action_of_our_own_gets_our_tracker(our_server: str) -> None:
-    remote = RemoteActions(f"{our_server}/webhook")
+async def test_an_action_of_our_own_gets_our_tracker(ours: str) -> None:
+    remote = RemoteActions(f"{ours}/webhook")
     result = await remote.run("action_ours", tracker(), DOMAIN, idempotency_key="k7")
     await remote.close()
     assert [one["text"] for one in result.messages] == ["anna send 100 transfer_form", "k7 de ['greet']"]
     assert result.events == [SlotSet(name="payee", value=100)]
 
 
-async def test_a_form_of_our_own_is_validated(our_server: str) -> None:
-    remote = RemoteActions(f"{our_server}/webhook", enable_selective_domain=True)
-    result = await remote.run("validate_transfer_form", tracker(), DOMAIN)
+async def test_a_form_of_our_own_is_validated(ours: str) -> None:
+    remote = RemoteActions(f"{ours}/webhook", enable_selective_domain=True)
+    result = await remote.run("validate_order_form", tracker(), DOMAIN)
     await remote.close()
     assert result.events == [SlotSet(name="amount", value=200)]
 
 
-def test_what_an_action_does_to_its_domain_stays_with_it(folder: Path) -> None:
-    with started(folder, "ours") as (url, _):
-        for _ in range(2):
-            answer = httpx.post(f"{url}/webhook", json=call("action_domain", domain=DOMAIN.raw, domain_digest="d"))
-            assert answer.json()["events"][0]["value"] == ["greet", "payee", "amount", "iban"]
+def test_what_an_action_does_to_its_domain_stays_with_it(ours: str) -> None:
+    for _ in range(2):
+        answer = httpx.post(f"{ours}/webhook", json=call("action_domain", domain=DOMAIN.raw, domain_digest="d2"))
+        assert answer.json()["events"][0]["value"] == ["greet", "payee", "amount", "iban"]
+        assert httpx.post(f"{ours}/webhook", json=call("action_talk", domain_digest="d2")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -309,16 +315,16 @@ def test_what_an_action_does_to_its_domain_stays_with_it(folder: Path) -> None:
     ],
 )
 def test_rubbish_is_answered_and_the_next_call_works(
-    our_server: str, content: bytes, headers: dict[str, str], words: str
+    ours: str, content: bytes, headers: dict[str, str], words: str
 ) -> None:
-    answer = httpx.post(f"{our_server}/webhook", content=content, headers=headers)
+    answer = httpx.post(f"{ours}/webhook", content=content, headers=headers)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
-    assert httpx.post(f"{our_server}/webhook", json=call("action_ours", domain=DOMAIN.raw)).status_code == 200
+    assert httpx.post(f"{ours}/webhook", json=call("action_ours", domain=DOMAIN.raw)).status_code == 200
 
 
-def test_rasas_older_calls_without_a_digest_are_served(our_server: str) -> None:
-    assert httpx.post(f"{our_server}/webhook", json=call("validate_transfer_form")).status_code == 200
+def test_rasas_older_calls_without_a_digest_are_served(ours: str) -> None:
+    assert httpx.post(f"{ours}/webhook", json=call("validate_transfer_form")).status_code == 200
 
 
 def test_a_failure_is_logged_with_its_line_and_without_a_word_of_the_customer(folder: Path) -> None:
@@ -356,7 +362,7 @@ def test_a_project_without_actions_is_said(tmp_path: Path) -> None:
 
 def test_another_module_may_be_named(tmp_path: Path) -> None:
     write(tmp_path, {"lib/refunds.py": OURS, "actions.py": FILES["shared/fees.py"]})
-    assert set(find_actions(tmp_path, "lib.refunds")) == {"action_ours", "validate_transfer_form"}
+    assert set(find_actions(tmp_path, "lib.refunds")) == {"action_ours", "validate_order_form"}
 
 
 def test_a_port_in_use_and_a_missing_certificate_are_one_line(tmp_path: Path) -> None:
