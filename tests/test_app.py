@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -21,9 +22,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.app import create_app, listen, open_channels
+from bot.app import Limits, create_app, listen, open_channels
 from bot.assistant import Assistant
 from bot.errors import ConfigError, StoreUnavailable
+from bot.serving import without_model
 from bot.stores.memory import MemoryStore
 
 Serve = Callable[[Any], str]
@@ -181,6 +183,39 @@ def test_a_message_that_failed_is_answered_when_it_comes_again(serve: Serve, mak
     client = httpx.Client(base_url=serve(create_app(assistant)))
     assert say(client, "hello", message_id="m1").status_code == 503
     assistant.store = MemoryStore()
+    assert say(client, "hello", message_id="m1").json() == [{"recipient_id": "anna", "text": "Hello from the shop."}]
+
+
+def test_an_answer_that_takes_too_long_is_cut_off_and_its_message_may_come_again(serve: Serve, make: Make) -> None:
+    assistant = make()
+    parse = assistant.parse
+
+    async def hang(text: str) -> Any:
+        await asyncio.sleep(99)
+
+    assistant.parse = hang  # type: ignore[method-assign]
+    client = httpx.Client(base_url=serve(create_app(assistant, limits=Limits(response=0.2))))
+    late = say(client, "hello", message_id="m1")
+    assert (late.status_code, late.json()["reason"]) == (503, "ResponseTimeout")
+    assistant.parse = parse  # type: ignore[method-assign]
+    assert say(client, "hello", message_id="m1").json() == [{"recipient_id": "anna", "text": "Hello from the shop."}]
+
+
+def test_a_request_that_does_not_arrive_whole_is_given_up(serve: Serve, make: Make) -> None:
+    client = httpx.Client(base_url=serve(create_app(make(), limits=Limits(request=0.2))))
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
+        connection.sendall(b'POST /webhooks/rest/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"mess')
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+    assert say(client, "hello").status_code == 200
+
+
+def test_a_server_without_a_model_says_so_and_keeps_the_message(serve: Serve, make: Make) -> None:
+    assistant = make()
+    client = httpx.Client(base_url=serve(create_app(assistant)))
+    assistant.take_over(without_model(assistant.store))
+    refused = say(client, "hello", message_id="m1")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "Conflict")
+    assistant.take_over(make())
     assert say(client, "hello", message_id="m1").json() == [{"recipient_id": "anna", "text": "Hello from the shop."}]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
+import pytest
+import requests
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from openapi_spec_validator import validate
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.routing import Route
@@ -27,6 +29,8 @@ MEANING = {
         ("/webhooks/rest/webhook", "POST"),
     )
 }
+AGAIN = ("replaceEvents", "predictFromEvents")
+"""Operations whose body is that of `addEvents`, which is tried in all its corners: a thousand requests."""
 SCHEMA = schemathesis.openapi.from_dict(document())
 
 
@@ -48,10 +52,31 @@ def test_what_is_served_is_described_and_nothing_else(make: Callable[..., Assist
     assert served == described
 
 
-@SCHEMA.parametrize()
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_server_keeps_to_the_document(case: schemathesis.Case, shop_address: str) -> None:
-    case.call_and_validate(base_url=shop_address, excluded_checks=MEANING.get((case.path, case.method), []))
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """One connection for all requests."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@SCHEMA.exclude(lambda one: one.operation.definition.raw["operationId"] in AGAIN).parametrize()
+@settings(max_examples=5, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_server_keeps_to_the_document(
+    case: schemathesis.Case, shop_address: str, session: requests.Session
+) -> None:
+    unsaid = MEANING.get((case.path, case.method), [])
+    case.call_and_validate(base_url=shop_address, session=session, excluded_checks=unsaid)
+
+
+@SCHEMA.include(lambda one: one.operation.definition.raw["operationId"] in AGAIN).parametrize()
+@settings(
+    max_examples=20, derandomize=True, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+def test_so_it_does_where_events_are_read_again(
+    case: schemathesis.Case, shop_address: str, session: requests.Session
+) -> None:
+    case.call_and_validate(base_url=shop_address, session=session)
 
 
 def test_the_document_and_its_page_are_served_and_need_nothing_from_elsewhere(shop_address: str) -> None:
