@@ -110,6 +110,8 @@ def run_tests(
         loaded = with_pipeline(loaded, config[0]) if config else loaded
         report = Report(nlu=_cross_validate(loaded, folds, examples))
     else:
+        for warning in tests.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         print(f"Testing {tests}", file=sys.stderr)
         if in_process(loaded) is not loaded and loaded.config.action_endpoint:
             print("The project's actions run in this process, not on the server of endpoints.yml.", file=sys.stderr)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bot.errors import ConfigError, Source
+from bot.domain import Domain
+from bot.errors import ConfigError, DataError, Source, suggest
 from bot.evaluation.conversation_file import ConversationReader
 from bot.evaluation.conversations import Conversation
 from bot.evaluation.rasa_cases import CaseReader
 from bot.nlu_file import NluReader
 from bot.project import Project, files_in
 from bot.story_file import read_stories
-from bot.training_data import Example, Story
+from bot.training_data import Example, SlotStep, Step, Story
 from bot.training_files import read_nlu_files
 from bot.validation import check_dialogues, check_examples
 from bot.yaml_file import Fields, Problems, YamlMap, read_yaml, shown
@@ -30,13 +31,15 @@ _TESTS = ("nlu", "stories", "conversations", "test_cases")
 class Tests:
     """All tests of a project. Examples are messages with the intent and the entities that are expected.
 
-    `learnt` when these are the examples that the model was trained on, for want of others.
+    `learnt` when these are the examples that the model was trained on, for want of others; `warnings` is what is
+    odd in the files.
     """
 
     examples: tuple[Example, ...]
     stories: tuple[Story, ...]
     conversations: tuple[Conversation, ...]
     learnt: bool = False
+    warnings: tuple[DataError | ConfigError, ...] = ()
 
     def __str__(self) -> str:
         """How many of what, and of which files."""
@@ -91,7 +94,7 @@ def choose_tests(
     talks = tuple(talk for talk in dialogues.conversations if (name or "") in talk.name)
     if name is not None and not chosen and not talks:
         raise ConfigError(f"no story and no conversation has '{name}' in its name")
-    return Tests(tuple(examples), tuple(chosen), talks, known)
+    return Tests(tuple(examples), tuple(chosen), talks, known, dialogues.warnings)
 
 
 def read_tests(project: Project, files: Sequence[Path] | None = None, *, loose: bool = False) -> Tests:
@@ -114,7 +117,25 @@ def read_tests(project: Project, files: Sequence[Path] | None = None, *, loose: 
         stories += read_stories(fields.data.get("stories"), fields.source("stories"), problems)
         conversations += ConversationReader(fields, project.domain, problems).read()
         conversations += CaseReader(fields, project.domain, problems).read()
+    stories = [_with_known_slots(story, project.domain, problems) for story in stories]
     check_dialogues(stories, project.domain, problems)
     check_examples(nlu.examples, project.domain, problems)
     problems.raise_errors()
-    return Tests(tuple(nlu.examples), tuple(stories), tuple(conversations))
+    return Tests(tuple(nlu.examples), tuple(stories), tuple(conversations), warnings=tuple(problems.warnings))
+
+
+def _with_known_slots(story: Story, domain: Domain, problems: Problems) -> Story:
+    """Rasa passes over a slot that the domain does not have in a test story, though not in a story to learn from."""
+    if problems.strict:
+        return story
+    known: list[Step] = []
+    for step in story.steps:
+        if isinstance(step, SlotStep) and step.name not in domain.slots:
+            hint = suggest(step.name, domain.slots)
+            message = (
+                f"the test story '{story.name}' sets the slot '{step.name}', which the domain does not have.{hint}"
+            )
+            problems.warn(message, step.source)
+        else:
+            known.append(step)
+    return replace(story, steps=tuple(known))

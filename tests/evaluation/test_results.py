@@ -13,9 +13,10 @@ import pytest
 from junitparser import JUnitXml
 
 from bot import cli
-from bot.evaluation import Report
+from bot.evaluation import Report, read_tests
 from bot.evaluation.plots import plot_confusions
 from bot.evaluation.results import Wanted, write_results
+from bot.project import load_project
 
 Run = Callable[..., Report]
 
@@ -252,3 +253,15 @@ def test_pipelines_are_compared_with_rasas_command_line(frontdesk: Any, shop: Pa
     assert set(json.loads((tmp_path / "out" / "results.json").read_text())) == {"a", "b"}
     for name in ("a", "b"):
         (shop / f"{name}.yml").unlink()
+
+
+def test_a_test_story_may_set_a_slot_that_rasas_domain_does_not_have(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("recipe: default.v1\npipeline: []\npolicies: []\n")
+    (tmp_path / "domain.yml").write_text("intents: [greet]\nslots: {}\nresponses: {utter_greet: [{text: Hello.}]}\n")
+    (tmp_path / "tests").mkdir()
+    steps = "[{intent: greet}, {slot_was_set: [{gone: 1}]}, {action: utter_greet}]"
+    (tmp_path / "tests" / "test_old.yml").write_text(f"stories:\n- story: old\n  steps: {steps}\n")
+    tests = read_tests(load_project(tmp_path))
+    assert len(tests.stories[0].steps) == 2
+    (warning,) = tests.warnings
+    assert "test_old.yml:3: the test story 'old' sets the slot 'gone'" in str(warning)
