@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +20,7 @@ from bot.errors import DataError, FrontdeskError, ModelError, ProjectErrors, Sou
 from bot.evaluation.nlu import cross_validate, evaluate_nlu
 from bot.evaluation.stories import evaluate_stories
 from bot.http import RASA_DOCS, RequestError, answer_json, bad_request, require_access
+from bot.messages import Parse
 from bot.nlu_file import NluReader
 from bot.nlu_json import NluJsonReader
 from bot.serving import open_model, place_of, read_project
@@ -25,7 +28,10 @@ from bot.stores.memory import MemoryStore
 from bot.story_file import read_stories
 from bot.training_data import Example, Story
 from bot.training_process import BODY, without_folder, write_project
+from bot.understanding import Understanding
 from bot.yaml_file import Fields, Problems, parse_yaml
+
+T = TypeVar("T")
 
 
 async def test_stories(request: Request) -> Response:
@@ -34,7 +40,8 @@ async def test_stories(request: Request) -> Response:
     e2e = flag(request, "e2e", False)
     nothing = "You must provide some stories in the request body in order to evaluate your model."
     stories = stories_of(await text_of_body(request, nothing))
-    return answer_json((await evaluate_stories(assistant, stories, e2e)).to_json())
+    report = await _beside_turns(assistant, lambda judged: evaluate_stories(judged, stories, e2e))
+    return answer_json(report.to_json())
 
 
 async def test_intents(request: Request) -> Response:
@@ -65,8 +72,26 @@ async def _evaluate_intents(request: Request, assistant: Assistant, examples: Se
         report = await evaluate_nlu(assistant, examples)
         assistant.understanding.close()
     else:
-        report = await evaluate_nlu(assistant, examples)
+        report = await _beside_turns(assistant, lambda judged: evaluate_nlu(judged, examples))
     return answer_json(report.to_json())
+
+
+async def _beside_turns(assistant: Assistant, judge: Callable[[Assistant], Coroutine[Any, Any, T]]) -> T:
+    """Judge in a thread of its own, so that conversations go on; texts are read where all texts are."""
+    judged = copy.copy(assistant)
+    judged.understanding = cast(Understanding, _Elsewhere(assistant.understanding, asyncio.get_running_loop()))
+    return await asyncio.to_thread(lambda: asyncio.run(judge(judged)))
+
+
+class _Elsewhere:
+    """An understanding that belongs to another event loop."""
+
+    def __init__(self, understanding: Understanding, loop: asyncio.AbstractEventLoop) -> None:
+        self._understanding = understanding
+        self._loop = loop
+
+    async def parse(self, text: str) -> Parse:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._understanding.parse(text), self._loop))
 
 
 async def _cross_validate(text: str, folds: int) -> Response:

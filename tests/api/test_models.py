@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -364,6 +365,19 @@ def test_examples_are_tested_in_json_with_another_model_and_in_parts(
     assert {"intent_evaluation", "entity_evaluation", "response_selection_evaluation"} == set(parts.json())
     refused = client.post("/model/test/intents", json=rasa, params={"cross_validation_folds": "2"}).json()
     assert refused["message"] == "Cross-validation is only supported for YAML data."
+
+
+def test_conversations_go_on_while_stories_are_tested(client: httpx.Client) -> None:
+    story = "- story: s{}\n  steps:\n  - user: |\n      bye\n    intent: goodbye\n  - action: utter_goodbye\n"
+    text = "stories:\n" + "".join(story.format(number) for number in range(400))
+    with ThreadPoolExecutor(1) as threads:
+        report = threads.submit(client.post, "/model/test/stories?e2e=true", content=text, headers=YAML)
+        said = []
+        while not report.done():
+            said.append(farewell(client, f"c{len(said)}"))
+    assert report.result().json()["accuracy"] == 1.0
+    assert len(said) > 3
+    assert set(said) == {"Until tomorrow."}
 
 
 def test_a_model_that_does_not_exist_is_no_model() -> None:
