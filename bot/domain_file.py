@@ -297,7 +297,7 @@ class DomainReader:
             self.problems.add(
                 f"'{known[0]}' is in minutes, 0 for never; it cannot be {minutes}", inner.source(known[0])
             )
-        self.session = SessionConfig(minutes, inner.flag(known[1], True))
+        self.session = SessionConfig(minutes, inner.flag(known[1], True), place)
 
     # ---- responses ----
 

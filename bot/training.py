@@ -194,8 +194,7 @@ def untrained_pipeline(project: Project) -> Pipeline:
 
 def learn_dialogues(project: Project) -> list[tuple[ComponentConfig, Policy]]:
     """The policies, those that learn having learnt the stories and rules. `ProjectErrors` where these disagree."""
-    policies = _policies(project)
-    _check_policies(project, [policy for _, policy in policies])
+    policies = untrained_policies(project)
     # Only a RulePolicy that compares the two tells the others what rules alone know.
     compared = any(isinstance(policy, RulePolicy) and policy.compares for _, policy in policies)
     for _, policy in policies:
@@ -205,10 +204,12 @@ def learn_dialogues(project: Project) -> list[tuple[ComponentConfig, Policy]]:
     return policies
 
 
-def _check_policies(project: Project, policies: Sequence[Policy]) -> None:
-    """What no policy could carry out, and Rasa refuses to train."""
-    if project.domain.forms and not any(isinstance(policy, RulePolicy) for policy in policies):
+def untrained_policies(project: Project) -> list[tuple[ComponentConfig, Policy]]:
+    """The policies that the configuration names; `ConfigError` where they cannot carry out the domain, as in Rasa."""
+    policies = _policies(project)
+    if project.domain.forms and not any(isinstance(policy, RulePolicy) for _, policy in policies):
         raise ConfigError("the domain has forms, and only the RulePolicy runs them: add it to 'policies' in config.yml")
+    return policies
 
 
 def _encoder(pipeline: Pipeline) -> Any:

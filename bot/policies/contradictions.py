@@ -136,7 +136,7 @@ def _words(event: Event) -> Iterator[str]:
                 # A file names the slot, or the entity that fills it, without a value.
                 yield f"slot: {slot} is set"
             else:
-                yield f"slot: {slot} = {value}"
+                yield f"slot: {slot} = {str(value).lower() if isinstance(value, bool) else value}"
         case ActiveLoopChanged(name=loop):
             yield f"active loop: {'none' if loop in (None, NOT_SET) else loop}"
         case _:
