@@ -16,9 +16,9 @@ from typing import Any
 
 from bot.component_config import ComponentConfig, checked, components, plugged
 from bot.domain import NOWHERE
-from bot.errors import ConfigError, Source, suggest
+from bot.errors import ConfigError, Source, WrittenForRasa, suggest
 from bot.rasa_names import IMPORTERS, RECIPE, RECIPES
-from bot.registry import known_names
+from bot.registry import known_names, load_class
 from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain, read_yaml, shown
 
 KEYS = (
@@ -243,6 +243,16 @@ def _rasa_channels(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
     for name, value in fields.data.items():
         source = fields.source(name)
         if name in known_names("channel") or "." in name:
+            try:
+                load_class("channel", name, source)
+            except WrittenForRasa as error:
+                # Nobody needs a channel to train, to test or to talk at the shell.
+                message = error.message.replace(" cannot run here.", " cannot run here: it is left out.")
+                problems.warn(message, source)
+                continue
+            except ConfigError:
+                # Told below.
+                pass
             given = value if isinstance(value, YamlMap) else None
             found[name] = plugged("channel", name, Fields(given, source, f"channel '{name}'", problems), problems)
         elif name == "rasa":

@@ -3,6 +3,7 @@
     FrontdeskError
     ├── ConfigError              file, line, key; what was expected
     │   ├── UnknownName          "There is no channel called 'telegrm'. Did you mean 'telegram'? …"
+    │   ├── WrittenForRasa       a class of the user's that needs Rasa's own
     │   └── MissingExtra         "The telegram channel needs: pip install 'frontdesk[telegram]'"
     ├── DataError                YAML of a project: file, line, the offending value
     │   └── Contradiction        stories or rules that disagree, and the shortest prefix at which they do
@@ -67,6 +68,10 @@ class UnknownName(ConfigError):
     def __init__(self, kind: str, name: str, known: Iterable[str], source: Source | None = None) -> None:
         self.name = name
         super().__init__(f"there is no {kind} called '{name}'.{suggest(name, known)}", source)
+
+
+class WrittenForRasa(ConfigError):
+    """A class of the user's that needs Rasa's own; says what to write in its place."""
 
 
 class MissingExtra(ConfigError):

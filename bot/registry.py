@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bot.errors import ConfigError, Source, UnknownName
+from bot.errors import ConfigError, Source, UnknownName, WrittenForRasa
 from bot.yaml_file import kind_of, shown
 
 FOLDERS = {
@@ -176,8 +176,8 @@ def _own_class(kind: str, name: str, source: Source | None) -> type[Any]:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:
         # Whatever goes wrong in a file of the user's.
-        if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "rasa":
-            raise ConfigError(_written_for_rasa(kind, module, short), source) from error
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in ("rasa", "sanic"):
+            raise WrittenForRasa(_written_for_rasa(kind, module, short), source) from error
         raise ConfigError(f"the {kind} '{name}' cannot be imported: {type(error).__name__}: {error}", source) from error
     if not inspect.isclass(found):
         raise ConfigError(f"the {kind} '{name}' is no class", source)

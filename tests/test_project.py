@@ -776,16 +776,19 @@ def test_a_class_of_rasas_own_is_named_with_what_to_write_instead(
     assert says in error
 
 
-def test_a_channel_of_rasas_own_is_named_with_what_to_write_instead(tmp_path: Path) -> None:
+def test_a_channel_of_rasas_own_is_left_out_and_told_with_what_to_write_instead(tmp_path: Path) -> None:
     files = {
         "config.yml": "pipeline: [{name: KeywordIntentClassifier}]\n",
         "domain.yml": "intents: [greet]",
         "credentials.yml": "their_channel.MyInput:\n  token: abc\n",
         "their_channel.py": "from rasa.core.channels.channel import InputChannel\n",
     }
-    [error] = mistakes(tmp_path, files)
-    assert error.startswith("credentials.yml:1: the channel 'MyInput' in ")
-    assert "def routes(self, assistant):" in error
+    project = load_project(write(tmp_path, files))
+    (warning,) = map(str, project.warnings)
+    assert "credentials.yml:1: the channel 'MyInput' in " in warning
+    assert "cannot run here: it is left out. Write:" in warning
+    assert "def routes(self, assistant):" in warning
+    assert [channel.name for channel in project.config.channels if "MyInput" in channel.name] == []
 
 
 def test_an_action_server_has_headers_and_a_login(tmp_path: Path) -> None:
