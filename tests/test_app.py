@@ -252,7 +252,8 @@ def test_no_request_ends_in_an_error_of_ours(
     shared: httpx.Client, method: str, path: str, query: dict[str, str], body: bytes
 ) -> None:
     url = quote(path, errors="surrogatepass") + "?" + urlencode(query, errors="surrogatepass")
-    assert shared.request(method, shared.base_url.join(url), content=body).status_code < 500
+    # Joined by hand: what begins with two slashes would name another server.
+    assert shared.request(method, f"http://{shared.base_url.netloc.decode()}{url}", content=body).status_code < 500
     assert say(shared, "hello").json() == [{"recipient_id": "anna", "text": "Hello from the shop."}]
 
 
