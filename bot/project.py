@@ -93,13 +93,7 @@ def load_project(root: Path, *, endpoints: Path | None = None, credentials: Path
         stories=tuple(reader.stories),
         rules=tuple(reader.rules),
         knowledge=knowledge,
-        tests=tuple(
-            file
-            for folder in (*sources, root)
-            if (folder / "tests").is_dir()
-            # Rasa looks into the folders in tests/, too; beside a pack's files, a team keeps those of its code there.
-            for file in _yaml_files(folder / "tests", below=config.packs is None)
-        ),
+        tests=tuple(_test_files((*sources, root), config.packs is None)),
         fingerprint=_fingerprint(files, [*sources, root], config),
         warnings=tuple(problems.warnings),
     )
@@ -132,6 +126,28 @@ def _own_files(root: Path, is_rasa: bool, problems: Problems) -> list[Path]:
     if (root / "data").is_dir():
         found += files_in(root / "data", DATA_SUFFIXES)
     return found
+
+
+def _test_files(folders: Sequence[Path], is_rasa: bool) -> Iterator[Path]:
+    """What is in tests/; in a Rasa project also what is below it, and files called test_… anywhere, as in Rasa.
+
+    Beside a pack's files, a team keeps those of its code in folders below tests/.
+    """
+    for folder in folders:
+        if (folder / "tests").is_dir():
+            yield from _yaml_files(folder / "tests", below=is_rasa)
+    for place in sorted(folders[-1].iterdir()) if is_rasa else ():
+        if place.is_file():
+            found = [place] if place.suffix in (".yml", ".yaml") else []
+        elif place.name.startswith(".") or place.name in _WITHOUT_TESTS or (place / "pyvenv.cfg").is_file():
+            continue
+        else:
+            found = _yaml_files(place)
+        yield from (file for file in found if file.name.startswith("test_"))
+
+
+_WITHOUT_TESTS = ("tests", "models", "results", "node_modules", "before_migration")
+"""Folders that are not searched: the first has been, the last keeps the files of before `frontdesk migrate`."""
 
 
 def _yaml_files(folder: Path, *, below: bool = True) -> list[Path]:

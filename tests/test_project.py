@@ -791,6 +791,16 @@ def test_a_channel_of_rasas_own_is_left_out_and_told_with_what_to_write_instead(
     assert [channel.name for channel in project.config.channels if "MyInput" in channel.name] == []
 
 
+def test_in_a_rasa_project_test_stories_may_lie_anywhere(tmp_path: Path) -> None:
+    story = "stories: []\n"
+    files = {"config.yml": "recipe: default.v1\n", "domain.yml": "intents: [greet]\n", "env/pyvenv.cfg": ""}
+    names = ("tests/other.yml", "stories/test_stories.yml", "test_here.yaml")
+    elsewhere = ("stories/stories.yml", "results/test_old.yml", "env/lib/test_theirs.yml")
+    files.update(dict.fromkeys((*names, *elsewhere), story))
+    found = load_project(write(tmp_path, files)).tests
+    assert [str(file.relative_to(tmp_path)) for file in found] == [*names]
+
+
 def test_an_action_server_has_headers_and_a_login(tmp_path: Path) -> None:
     endpoint = {"url": "http://localhost:5055/webhook", "headers": {"X-Key": "abc"}, "basic_auth": {"username": "a"}}
     files = {"config.yml": OURS, "endpoints.yml": f"action_endpoint: {endpoint}\n"}
