@@ -16,6 +16,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -25,6 +26,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+_BOT_STEP = re.compile(r"^\s*-?\s*bot:", re.MULTILINE)
 MOST_WAITED = 60.0
 """Seconds until an action server that does not listen is given up."""
 
@@ -92,7 +94,9 @@ def train(folder: Path) -> str:
     from rasa.shared.core.domain import Domain
 
     # Its fingerprint writes into the domain itself, so that a story with a `bot:` step is refused as a duplicate.
-    Domain.as_dict = lambda self: dict(self._data)
+    # Nothing else may be spared that: what `use_entities` does in Rasa depends on it.
+    spared = any(_BOT_STEP.search(file.read_text("utf-8")) for file in (folder / "data").rglob("*.y*ml"))
+    Domain.as_dict = (lambda self: dict(self._data)) if spared else (lambda self: self._data)
     domain = next((name for name in ("domain.yml", "domain.yaml", "domain") if (folder / name).exists()), "domain.yml")
     result = rasa_train(domain, "config.yml", ["data"], output="models", force_training=True)
     if not result.model:
