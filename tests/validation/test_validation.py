@@ -108,3 +108,12 @@ def test_how_many_states_count_may_be_said(findings: Findings) -> None:
     assert findings(**{"data/more.yml": story}) == []
     (found,) = findings(max_history=1, **{"data/more.yml": story})
     assert "data/stories.yml:7" in found
+
+
+def test_a_domain_that_says_nothing_is_found(findings: Findings) -> None:
+    files = {
+        "config.yml": "pipeline: [{name: KeywordIntentClassifier}]\n",
+        "domain.yml": 'version: "3.1"\nintents: []\n',
+    }
+    nothing = dict.fromkeys(("data/nlu.yml", "data/rules.yml", "data/stories.yml"), "")
+    assert findings(**files, **nothing) == ["error: the domain is empty: it needs at least intents and responses"]
