@@ -70,7 +70,9 @@ def contradiction(found: Disagreement, most_states: int | None = None) -> Contra
             f"or write an action '{found.action}' of your own.",
             here.step.source,
         )
-    shortest = min((beginning(place, most_states) for place in (here, there)), key=len)
+    # A rule says no more than what must be so, its conditions among it.
+    places = (there,) if there.dialogue.is_rule else (here, there)
+    shortest = min((beginning(place, most_states) for place in places), key=len)
     return Contradiction(
         f"{what} disagrees with {_name(there.dialogue)} ({there.step.source}) after {_after(shortest)}. {follows} "
         f"{_advice(found)}",

@@ -60,10 +60,6 @@ class TrainingDialogue:
     steps: tuple[DialogueStep, ...]
     events: tuple[Event, ...]
 
-    @property
-    def place(self) -> str:
-        return f"{self.source}: {'rule' if self.is_rule else 'story'} '{self.name}'"
-
     def prefixes(self) -> Iterator[tuple[list[State], DialogueStep]]:
         """For each action: all states up to it, and the step."""
         states: list[State] = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,37 +48,27 @@ def check_actions(project: Project) -> list[Finding]:
     return found
 
 
-def words_of_code(project: Project) -> frozenset[str]:
-    """The names of responses, actions and forms that stand in the project's Python files."""
-    return _words(_files(project))[0]
+@dataclass(frozen=True, slots=True)
+class CodeNames:
+    """The names of responses, actions and forms in the project's Python files.
+
+    `beginnings` are those to which something is added: `f"utter_ask_{slot}"` begins with `utter_ask_`.
+    """
+
+    whole: frozenset[str]
+    beginnings: tuple[str, ...]
+
+    def may_say(self, response: str) -> bool:
+        """Whether the code names the response, or makes up names that begin like it."""
+        return response in self.whole or response.startswith(self.beginnings)
 
 
-def said_by_code(project: Project, response: str) -> bool:
-    """Whether the code names the response, or makes up names that begin like it (`f"utter_ask_{slot}"`)."""
-    words, beginnings = _words(_files(project))
-    begun = [beginning for beginning in beginnings if beginning.startswith("utter_")]
-    return response in words or any(response.startswith(beginning) for beginning in begun)
-
-
-def has_code(project: Project) -> bool:
-    return bool(_files(project))
-
-
-@functools.lru_cache(maxsize=8)
-def _words(files: tuple[tuple[Path, int], ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Whole names, and beginnings to which something is added."""
-    words: set[str] = set()
-    beginnings: set[str] = set()
-    for file, _ in files:
-        text = file.read_text("utf-8", "replace")
-        for match in _NAME.finditer(text):
-            (beginnings if match["added"] else words).add(match["name"])
-    return frozenset(words), frozenset(beginnings)
-
-
-def _files(project: Project) -> tuple[tuple[Path, int], ...]:
-    """Each file with the time it was changed."""
-    return tuple((file, file.stat().st_mtime_ns) for file in sorted(set(_paths(project))))
+def names_in_code(project: Project) -> CodeNames:
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for file in set(_paths(project)):
+        for match in _NAME.finditer(file.read_text("utf-8", "replace")):
+            found[bool(match["added"])].add(match["name"])
+    return CodeNames(frozenset(found[False]), tuple(name for name in found[True] if name.startswith("utter_")))
 
 
 def _paths(project: Project) -> Iterator[Path]:

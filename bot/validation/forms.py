@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.domain import FormSpec, SlotSpec
 from bot.training_data import ActionStep, LoopStep, Rule
-from bot.validation.code import words_of_code
+from bot.validation.code import names_in_code
 from bot.validation.finding import Finding, warning
 from bot.validation.names import all_dialogues, known_actions
 
@@ -66,7 +66,7 @@ def _is_filled(slot: SlotSpec, form: FormSpec, actions: tuple[str, ...]) -> bool
 
 def _told(project: Project) -> tuple[set[str], set[str]]:
     """The forms that something starts, and those of which something says that they end."""
-    started = set(words_of_code(project))
+    started = set(names_in_code(project).whole)
     ended: set[str] = set()
     for dialogue in all_dialogues(project):
         # A rule for a form that runs does not start it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.domain import DEFAULT_ACTIONS, REQUESTED_SLOT, Domain, SlotSpec
 from bot.training_data import ActionStep, LoopStep, OrStep, Rule, SlotStep, UserStep
-from bot.validation.code import words_of_code
+from bot.validation.code import names_in_code
 from bot.validation.finding import Finding, warning
 from bot.validation.names import all_steps
 
@@ -78,7 +78,7 @@ def _shown(value: Any) -> str:
 
 def _started(project: Project) -> set[str]:
     """Every action that something other than the rule that begins with it leads to."""
-    found = {*DEFAULT_ACTIONS, *project.domain.forms, *words_of_code(project)}
+    found = {*DEFAULT_ACTIONS, *project.domain.forms, *names_in_code(project).whole}
     for policy in project.config.policies:
         found.add(str(policy.options.get("core_fallback_action_name", "")))
     for story in project.stories:

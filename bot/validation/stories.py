@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from bot.component_config import ComponentConfig
-from bot.domain import NOWHERE
+from bot.domain import NOWHERE, Domain
 from bot.interfaces import Policy
 from bot.policies.contradictions import Disagreement, Place, contradiction, told_once
 from bot.policies.memoization_policy import MemoizationPolicy
@@ -90,11 +90,11 @@ def _something_was(state: dict[str, dict[str, str]]) -> bool:
 def check_repetitions(project: Project) -> Iterator[Finding]:
     """Names that stand twice, and dialogues that are told twice."""
     named: dict[tuple[bool, str], Story | Rule] = {}
-    told: dict[str, Story | Rule] = {}
+    told: dict[tuple[bool, str], Story | Rule] = {}
     for one in all_dialogues(project):
         is_rule = isinstance(one, Rule)
         namesake = named.setdefault((is_rule, one.name), one)
-        twin = told.setdefault(_content(one), one)
+        twin = told.setdefault((is_rule, _content(one, project.domain)), one)
         kind = "rule" if is_rule else "story"
         if twin is not one:
             message = f"{called(one)} says the same as {called(twin)} ({twin.source}): leave one out"
@@ -104,12 +104,11 @@ def check_repetitions(project: Project) -> Iterator[Finding]:
             yield warning(f"repeated-{kind}-name", message, one.source, namesake.source)
 
 
-def _content(one: Story | Rule) -> str:
-    """The same for two dialogues that differ in name and place alone."""
-    steps = [_nowhere(step) for step in one.steps]
-    if isinstance(one, Story):
-        return repr(steps)
-    return repr((steps, [_nowhere(step) for step in one.condition], one.conversation_start, one.wait_for_user_input))
+def _content(one: Story | Rule, domain: Domain) -> str:
+    """The same for two rules that policies cannot tell apart, and for stories that differ in name and place alone."""
+    if isinstance(one, Rule):
+        return repr([[(step.state, step.action) for step in way.steps] for way in unroll((), (one,), domain)])
+    return repr([_nowhere(step) for step in one.steps])
 
 
 def _nowhere(step: Step) -> Step:

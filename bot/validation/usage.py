@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.domain import DEFAULT_INTENTS
-from bot.validation.code import said_by_code
+from bot.validation.code import names_in_code
 from bot.validation.finding import Finding, warning
 from bot.validation.names import all_dialogues, all_steps, names_in
 
@@ -40,8 +40,9 @@ def check_usage(project: Project) -> Iterator[Finding]:
     for name, spec in domain.intents.items():
         if name not in intents and name not in DEFAULT_INTENTS:
             yield warning("unused-intent", f"intent '{name}' is in no story, rule or slot mapping", spec.source)
+    code = names_in_code(project)
     for name, variations in domain.responses.items():
-        used = name in actions or name.split("/")[0] in actions or said_by_code(project, name)
+        used = name in actions or name.split("/")[0] in actions or code.may_say(name)
         if not used and variations:
             message = f"response '{name}' is never used: no story, rule, form or code of the project says it"
             yield warning("unused-response", message, variations[0].source)
