@@ -24,6 +24,9 @@ SparseRow = tuple[Indices, Floats]
 FOLDS = 5
 # Steps as large as a sum of squares of 1 would bear four times over: found on BANKING77, full and ten-shot.
 RATE = 4.0
+# What the model must give to most examples when it meets them again, word for word. In a small project hardly
+# any example can be told from the others, and confidences learnt from that alone would doubt everything.
+SEEN = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +86,19 @@ def train(
         sees[fold_of == copy, 1 + copy] = 0
     sparse, thick, bias = _descend(rows, dense, answers, sees, len(names), sparse_size, generator)
     held = [i for i, fold in enumerate(fold_of.tolist()) if fold < copies]
-    margins = np.zeros((len(held), len(names)), np.float32)
-    for at, i in enumerate(held):
-        block = slice((1 + fold_of[i]) * len(names), (2 + fold_of[i]) * len(names))
-        indices, values = rows[i]
-        margins[at] = values @ sparse[indices, block] + dense[i] @ thick[:, block] + bias[block]
     own = slice(0, len(names))
+    margins, seen = np.zeros((2, len(held), len(names)), np.float32)
+    for at, i in enumerate(held):
+        unseen = slice((1 + fold_of[i]) * len(names), (2 + fold_of[i]) * len(names))
+        indices, values = rows[i]
+        for found, block in ((margins, unseen), (seen, own)):
+            found[at] = values @ sparse[indices, block] + dense[i] @ thick[:, block] + bias[block]
     return LinearModel(
         labels=tuple(names),
         sparse=np.ascontiguousarray(sparse[:, own]),
         dense=np.ascontiguousarray(thick[:, own]),
         bias=bias[own].copy(),
-        temperature=_temperature(margins, answers[held]),
+        temperature=_temperature(margins, seen, answers[held]),
     )
 
 
@@ -142,12 +146,13 @@ def _folds(answers: NDArray[Any], generator: np.random.Generator) -> NDArray[Any
     return fold_of
 
 
-def _temperature(margins: Floats, answers: NDArray[Any]) -> float:
-    """The one under which the right answers are likeliest."""
+def _temperature(margins: Floats, seen: Floats, answers: NDArray[Any]) -> float:
+    """The one under which the right answers are likeliest, but no higher than leaves examples `seen` recognised."""
     grid = np.geomspace(0.1, 10, 100)
     chosen = np.arange(len(answers)), answers
     losses = [-np.log(_softmax(margins / np.float32(t))[chosen] + 1e-9).mean() for t in grid]
-    return float(grid[int(np.argmin(losses))])
+    sure = [t for t in grid if np.median(_softmax(seen / np.float32(t))[chosen]) >= SEEN]
+    return float(min(grid[int(np.argmin(losses))], max(sure, default=grid[-1])))
 
 
 def _softmax(x: Floats) -> Floats:

@@ -103,6 +103,20 @@ def test_another_subject_is_not_an_intent(bank):
     assert read(bank, "who won the football world cup").intent.name == "nlu_fallback"
 
 
+def test_two_examples_without_a_word_in_common_are_understood_word_for_word():
+    few = {
+        "greet": "hi|hello",
+        "order": "where is it|check my purchase",
+        "deny": "no|stop that",
+        "thank": "thanks|cheers",
+    }
+    pipeline = trained([Setting("WhitespaceTokenizer"), Setting("CountVectorsFeaturizer"), DIET, FALLBACK], data(few))
+    understood = {text: read(pipeline, text).intent for texts in few.values() for text in texts.split("|")}
+    assert [intent.name for intent in understood.values()] == [name for name in few for _ in range(2)]
+    assert min(intent.confidence for intent in understood.values()) > 0.7
+    assert read(pipeline, "xyzzy plugh").intent.name == "nlu_fallback"
+
+
 def test_confidences_are_shares_of_one_and_the_ranking_is_ordered(mood):
     for parse in mood.parse(["yes please", "something else entirely", "good"]):
         confidences = [intent.confidence for intent in parse.intent_ranking if intent.name != "nlu_fallback"]
