@@ -43,7 +43,7 @@ def validate(project: Project, *, stories_only: bool = False, max_history: int |
             *(code.check_actions, slots.check_slots, forms.check_forms, responses.check_responses),
             *(examples.check_examples_of_intents, examples.check_entities, examples.check_annotations),
             *(examples.check_retrieval, usage.check_usage, settings.check_pipeline, settings.check_policies),
-            *(settings.check_components, settings.check_domain, settings.check_tests),
+            *(settings.check_components, settings.check_options, settings.check_domain, settings.check_tests),
         ]
     for check in checks:
         found += check(project)

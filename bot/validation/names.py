@@ -62,7 +62,8 @@ def check_examples(examples: Sequence[Example], domain: Domain, problems: Proble
     told: set[str] = set()
     for example in examples:
         intent = example.intent.split("/")[0]
-        if intent not in domain.intents and intent not in DEFAULT_INTENTS and intent not in told:
+        # An example without an intent is there for its entities.
+        if intent and intent not in domain.intents and intent not in DEFAULT_INTENTS and intent not in told:
             told.add(intent)
             hint = suggest(intent, domain.intents)
             message = f"there are examples for the intent '{intent}', which the domain does not have.{hint}"

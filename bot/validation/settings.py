@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bot.component_config import options_without_effect
 from bot.domain import NOWHERE
 from bot.errors import Source, suggest
 from bot.registry import load_class, short_name
 from bot.validation.finding import Finding, error, raised, warning
+from bot.yaml_file import shown
 
 if TYPE_CHECKING:
     from bot.project import Project
@@ -84,11 +86,20 @@ def check_components(project: Project) -> list[Finding]:
     return raised("pipeline", lambda: untrained_pipeline(project))
 
 
+def check_options(project: Project) -> Iterator[Finding]:
+    """Options of Rasa's that change nothing here, all in one line."""
+    idle = options_without_effect(project.config.pipeline, project.config.policies)
+    if idle:
+        listed = ", ".join(f"{key} ({', '.join(owners)})" for key, owners in idle.items())
+        message = f"options of Rasa's that are accepted, and change nothing here: {listed}"
+        yield warning("options", message, Source(shown(project.root / "config.yml")))
+
+
 def check_domain(project: Project) -> Iterator[Finding]:
     """A domain that says nothing, sessions that never end, intents with and without an entity."""
     domain = project.domain
     if not (domain.intents or domain.responses or domain.actions or domain.forms or domain.entities):
-        yield error("domain", "the domain is empty: it needs at least intents and responses", NOWHERE)
+        yield warning("domain", "the domain is empty: messages are understood, and none is answered", NOWHERE)
     session = domain.session
     if not session.expiration_minutes and not session.carry_over_slots:
         message = "sessions never end (`session_expiration_time: 0`), so that slots are carried over whatever is set"
