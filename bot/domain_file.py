@@ -278,6 +278,15 @@ class DomainReader:
         return MappingCondition(fields.text("active_loop"), fields.text("requested_slot"))
 
     def _form(self, name: str, value: Any, source: Source) -> FormSpec:
+        if isinstance(value, YamlMap) and any(
+            key not in ("required_slots", "ignored_intents") and isinstance(one, YamlList) for key, one in value.items()
+        ):
+            message = (
+                f"form '{name}' says how its slots are filled; since Rasa 3 the mappings belong to 'slots', and the "
+                "form lists 'required_slots'. Run: frontdesk migrate"
+            )
+            self.problems.add(message, source)
+            return FormSpec(name, source=source)
         fields = Fields(value, source, f"form '{name}'", self.problems, ("required_slots", "ignored_intents"))
         if isinstance(fields.data.get("required_slots"), YamlMap):
             message = (

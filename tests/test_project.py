@@ -801,6 +801,14 @@ def test_in_a_rasa_project_test_stories_may_lie_anywhere(tmp_path: Path) -> None
     assert [str(file.relative_to(tmp_path)) for file in found] == [*names]
 
 
+def test_a_form_of_rasa_2_is_one_mistake_that_says_what_to_run(tmp_path: Path) -> None:
+    mapping = "[{type: from_entity, entity: city}]"
+    domain = f"entities: [city]\nforms:\n  trip:\n    city: {mapping}\n    day: {mapping}\n"
+    [error] = mistakes(tmp_path, {"config.yml": "recipe: default.v1\n", "domain.yml": domain})
+    assert error.startswith("domain.yml:3: form 'trip' says how its slots are filled; since Rasa 3")
+    assert error.endswith("Run: frontdesk migrate")
+
+
 def test_an_action_server_has_headers_and_a_login(tmp_path: Path) -> None:
     endpoint = {"url": "http://localhost:5055/webhook", "headers": {"X-Key": "abc"}, "basic_auth": {"username": "a"}}
     files = {"config.yml": OURS, "endpoints.yml": f"action_endpoint: {endpoint}\n"}
