@@ -30,6 +30,8 @@ from bot.yaml_file import Fields, Problems, YamlMap, read_yaml, shown
 _D = TypeVar("_D", Story, Rule)
 DATA_KEYS = ("nlu", "stories", "rules")
 DATA_SUFFIXES = (".yml", ".yaml", ".json")
+LEARNING = 2
+"""One more whenever the same data make another model: models of the time before are then trained again."""
 READABLE = ("3",)
 """Versions of the file format, by their first digit."""
 
@@ -244,7 +246,7 @@ def _retrieval_responses(domain: Domain) -> dict[str, tuple[str, ...]]:
 
 def _fingerprint(files: Sequence[Path], places: Sequence[Path], config: Config) -> str:
     """Of all files' bytes, under names that do not depend on where the project lies, and what shapes a model."""
-    digest = hashlib.sha256(__version__.encode())
+    digest = hashlib.sha256(f"{__version__} {LEARNING}".encode())
     for file in files:
         # A lookup table's file may lie anywhere.
         place = next((place for place in places if file.is_relative_to(place)), file.parent)

@@ -65,7 +65,9 @@ def as_text(message: BotMessage) -> str:
     if message.image:
         lines.append(f"[image] {message.image}")
     for number, button in enumerate((*message.buttons, *message.quick_replies), 1):
-        lines.append(f"  {number}: {button.get('title')} ({button.get('payload') or button.get('url')})")
+        lines.append(
+            f"  {number}: {button.get('title')} ({button.get('payload') or button.get('url') or 'no payload'})"
+        )
     if message.attachment:
         lines.append(f"[attachment] {message.attachment}")
     if message.custom:

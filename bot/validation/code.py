@@ -14,6 +14,7 @@ from bot.domain import DEFAULT_ACTIONS
 from bot.errors import suggest
 from bot.registry import FOLDERS, known_names
 from bot.validation.finding import Finding, error, raised, warning
+from bot.validation.names import all_dialogues, all_steps, names_in
 
 if TYPE_CHECKING:
     from bot.project import Project
@@ -30,6 +31,9 @@ def check_actions(project: Project) -> list[Finding]:
     written: set[str] = set()
     found = raised("action", lambda: written.update(open_actions(project)))
     known = not found and project.config.action_endpoint is None
+    used = {name for one in all_dialogues(project) for step in all_steps(one) for _, name in names_in(step)}
+    used |= {mapping.action for slot in domain.slots.values() for mapping in slot.mappings if mapping.action}
+    used |= {str(value) for policy in project.config.policies for value in policy.options.values()}
     for name in domain.actions:
         source = domain.action_sources[name]
         form = name.removeprefix("validate_")
@@ -44,7 +48,14 @@ def check_actions(project: Project) -> list[Finding]:
             message = f"'{name}' validates the form '{form}', which the domain does not have."
             found.append(warning("action", f"{message}{suggest(form, domain.forms)}", source))
         elif known and name not in written and name not in (*DEFAULT_ACTIONS, *domain.responses):
-            found.append(error("action", f"nobody has written the action '{name}'.{suggest(name, written)}", source))
+            message = f"nobody has written the action '{name}'"
+            called = name.startswith(("action_ask_", "validate_", "action_validate_"))
+            if project.config.packs is not None or name in used or called:
+                found.append(error("action", f"{message}.{suggest(name, written)}", source))
+            else:
+                # Rasa trains such a project, and talks.
+                hint = suggest(name, written) or " Leave it out."
+                found.append(warning("action", f"{message}, and no story, rule or mapping names it.{hint}", source))
     return found
 
 

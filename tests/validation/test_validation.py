@@ -33,6 +33,27 @@ def test_a_response_that_is_not_there_is_found_with_an_action_server_too(finding
     ]
 
 
+def test_an_action_that_nobody_wrote_is_an_error_in_a_rasa_project_where_something_names_it(
+    findings: Findings, domain: str
+) -> None:
+    config = (
+        "pipeline: [{name: WhitespaceTokenizer}, {name: KeywordIntentClassifier}]\npolicies: [{name: RulePolicy}]\n"
+    )
+    rule = "rules: [{rule: pay, steps: [{intent: greet}, {action: action_pay}]}]\n"
+    files = {
+        "config.yml": config,
+        "domain.yml": domain + "actions: [action_pay, action_old]\n",
+        "data/rules.yml": rule,
+        "data/stories.yml": "",
+    }
+    told = [found for found in findings(**files) if "nobody has written" in found]
+    assert told == [
+        "error: domain.yml:5: nobody has written the action 'action_pay'.",
+        "warning: domain.yml:5: nobody has written the action 'action_old', and no story, rule or mapping names it."
+        " Leave it out.",
+    ]
+
+
 def test_a_module_of_actions_that_breaks_is_found_with_its_line(findings: Findings) -> None:
     (found,) = findings(**{"actions/pay.py": "import os\n1 / 0\n"})
     assert found.startswith("error: ")
