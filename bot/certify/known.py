@@ -18,6 +18,9 @@ from bot.project import Project
 LEARNED = ("TEDPolicy", "UnexpecTEDIntentPolicy")
 """Policies that guess where no rule or story says what comes next: another model guesses otherwise."""
 
+SURE = 0.9
+"""From this confidence on a learned policy does not guess: such a difference is unexplained."""
+
 STATES_SEEN = 60
 
 
@@ -111,7 +114,8 @@ def explanation(seen: Seen) -> str:
             failure = seen.held.failures.get(seen.number, "")
             return f"on purpose (docs/rasa-differences.md): {difference.row}{f'; {failure}' if failure else ''}"
     decided = first_difference(seen.ours, seen.theirs)
-    if decided and any(did.policy.endswith(LEARNED) for did in decided):
+    learned = [did for did in decided or () if did.policy.endswith(LEARNED)]
+    if decided and learned and all(did.confidence < SURE for did in learned):
         ours, theirs = map(_shown, decided)
         return f"a learned policy guesses: {ours} here, {theirs} in Rasa"
     return ""

@@ -81,3 +81,9 @@ def test_a_guess_of_one_engine_is_enough_and_a_rule_is_none() -> None:
     )
     ruled = turn("/greet", action("utter_greet"), LISTEN)
     assert why([ruled], turn("/greet", action("utter_cancelled"), LISTEN)) == ""
+
+
+def test_what_a_learned_policy_is_sure_of_is_no_guess() -> None:
+    sure = turn("/greet", action("utter_greet", "TEDPolicy", 0.95), LISTEN)
+    fell_back = turn("/greet", action("action_default_fallback", "RulePolicy", 0.3), LISTEN)
+    assert why([fell_back], sure) == why([sure], fell_back) == ""
