@@ -11,6 +11,7 @@ import argparse
 import random
 import resource
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bot.domain import Domain, IntentSpec, SlotSpec
@@ -37,13 +38,18 @@ def main() -> None:
     given = parser.parse_args()
     stories = drawn(given.stories, random.Random(1))
     network: dict[str, Any] = {"epochs": given.epochs, "max_history": given.max_history or None}
-    total = 0.0
-    for policy in (MemoizationPolicy(), RulePolicy(), UnexpecTEDIntentPolicy(**network), TEDPolicy(**network)):
-        started = time.perf_counter()
+    policies = (MemoizationPolicy(), RulePolicy(), UnexpecTEDIntentPolicy(**network), TEDPolicy(**network))
+    began = time.perf_counter()
+
+    def train(policy: Any) -> float:
         policy.train(stories, (), DOMAIN)
-        took = time.perf_counter() - started
-        total += took
-        print(f"{type(policy).__name__:28}{took:8.1f} s")
+        return time.perf_counter() - began
+
+    # Beside each other, as `frontdesk train` does.
+    with ThreadPoolExecutor() as pool:
+        for policy, took in zip(policies, pool.map(train, policies), strict=True):
+            print(f"{type(policy).__name__:28}{took:8.1f} s")
+    total = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{f'{given.stories} stories':28}{total:8.1f} s (wanted: under 60 s), {peak:.0f} MB (wanted: under 1000 MB)")
 

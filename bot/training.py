@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,10 +198,16 @@ def learn_dialogues(project: Project) -> list[tuple[ComponentConfig, Policy]]:
     policies = untrained_policies(project)
     # Only a RulePolicy that compares the two tells the others what rules alone know.
     compared = any(isinstance(policy, RulePolicy) and policy.compares for _, policy in policies)
-    for _, policy in policies:
-        if isinstance(policy, TrainablePolicy):
-            rules = project.rules if compared or isinstance(policy, RulePolicy) else ()
-            policy.train(project.stories, rules, project.domain)
+    learning = [policy for _, policy in policies if isinstance(policy, TrainablePolicy)]
+    for policy in learning:
+        if isinstance(policy, RulePolicy):
+            policy.train(project.stories, project.rules, project.domain)
+    rules = project.rules if compared else ()
+    # Beside each other: a network keeps one core busy.
+    with ThreadPoolExecutor() as pool:
+        others = [policy for policy in learning if not isinstance(policy, RulePolicy)]
+        for done in [pool.submit(policy.train, project.stories, rules, project.domain) for policy in others]:
+            done.result()
     return policies
 
 

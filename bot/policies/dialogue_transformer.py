@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,11 @@ Loss = Callable[[Any, Any, Any], Any]
 """Of torch itself, similarities (batch, labels) and targets (batch, labels): how wrong they are."""
 MOST_JOINED = 3
 """Stories in one that augmentation makes."""
+_LOCK = threading.Lock()
+_learning = 0
+"""How many networks learn at this moment."""
+_threads = 1
+"""Those of torch before the first of them began."""
 _WORD = re.compile(r"[\u3400-\u9fff]|\w+")
 
 
@@ -84,13 +91,8 @@ class DialogueTransformer:
         self.labels = list(labels)
         table = _StateTable.of(windows, self.longest)
         self.features = table.features
-        # More threads would wait for each other longer than they work on matrices of this size.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with _one_thread_each(torch):
             self.weights = self._descend(torch, table, targets, loss)
-        finally:
-            torch.set_num_threads(threads)
 
     def _descend(self, torch: Any, table: _StateTable, targets: Array, loss: Loss) -> dict[str, Array]:
         generator = torch.Generator().manual_seed(self.seed)
@@ -180,6 +182,27 @@ class DialogueTransformer:
         self.features = {name: number for number, name in enumerate(content["features"])}
         self.labels = content["labels"]
         return content
+
+
+@contextmanager
+def _one_thread_each(torch: Any) -> Iterator[None]:
+    """More threads would wait for each other longer than they work on matrices of this size.
+
+    torch has one number for the whole process, and networks may learn beside each other: the last one out restores it.
+    """
+    global _learning, _threads
+    with _LOCK:
+        if _learning == 0:
+            _threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+        _learning += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _learning -= 1
+            if _learning == 0:
+                torch.set_num_threads(_threads)
 
 
 def forward(weights: Mapping[str, Any], h: Any, there: Any, heads: int, library: Any) -> Any:
