@@ -214,9 +214,12 @@ def forward(weights: Mapping[str, Any], h: Any, there: Any, heads: int, library:
     """
 
     def norm(h: Any, name: str) -> Any:
+        gain, bias = weights[f"{name}_gain"], weights[f"{name}_bias"]
+        if library is not np:
+            return library.nn.functional.layer_norm(h, gain.shape, gain, bias, eps=1e-6)
         centred = h - h.mean(-1)[..., None]
         scale = ((centred * centred).mean(-1)[..., None] + 1e-6) ** -0.5
-        return centred * scale * weights[f"{name}_gain"] + weights[f"{name}_bias"]
+        return centred * scale * gain + bias
 
     batch, time, width = h.shape
     each = width // heads
