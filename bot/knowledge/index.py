@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 
 from bot.errors import ModelError, Source
 from bot.knowledge.passages import Passage, read_passages
-from bot.messages import Parse
 from bot.nlu.gloss import gloss, has_chinese
 from bot.nlu.language_model_featurizer import LanguageModelFeaturizer
 
@@ -236,9 +235,7 @@ def encoder_of(components: Sequence[object]) -> Encode | None:
     def encode(texts: Sequence[str]) -> Array:
         rows: list[Array] = []
         for start in range(0, len(texts), 32):
-            parses = [Parse(text) for text in texts[start : start + 32]]
-            featurizer.parse(parses)
-            rows += [parse.features[featurizer.name] for parse in parses]
+            rows += featurizer.vectors(texts[start : start + 32])
         return np.stack(rows).astype(np.float32)
 
     return encode

@@ -82,17 +82,27 @@ class LanguageModelFeaturizer:
         self._load_encoder()
 
     def parse(self, parses: Sequence[Parse]) -> None:
-        texts = [chinese.gloss(parse.text) if self._wants_gloss(parse.text) else parse.text for parse in parses]
-        # The last bits of a vector depend on what was read beside it: only a text read alone is kept.
-        is_alone = len(texts) == 1
-        rows = {text: self._latest[text] for text in texts if is_alone and text in self._latest}
-        new = list(dict.fromkeys(text for text in texts if text not in rows))
-        if new:
-            rows.update(zip(new, self._load_encoder().encode(new), strict=True))
-            if is_alone:
-                self._latest = {**self._latest, **rows} if len(self._latest) < MOST_KEPT else rows
-        for parse, text in zip(parses, texts, strict=True):
-            parse.features[self.name] = rows[text]
+        for parse, row in zip(parses, self._encode([parse.text for parse in parses]), strict=True):
+            parse.features[self.name] = row
+
+    def vectors(self, texts: Sequence[str]) -> list[Floats]:
+        """Those of texts alone. What `parse` has just read is at hand.
+
+        The last bits of a vector depend on what was read beside it, so `parse` itself takes none from here.
+        """
+        kept = self._latest
+        new = [text for text in texts if text not in kept]
+        found = kept | dict(zip(new, self._encode(new), strict=True)) if new else kept
+        return [found[text] for text in texts]
+
+    def _encode(self, texts: Sequence[str]) -> list[Floats]:
+        read = [chinese.gloss(text) if self._wants_gloss(text) else text for text in texts]
+        new = list(dict.fromkeys(read))
+        rows = dict(zip(new, self._load_encoder().encode(new), strict=True))
+        if len(texts) <= MOST_KEPT:
+            latest = {text: rows[as_read] for text, as_read in zip(texts, read, strict=True)}
+            self._latest = {**self._latest, **latest} if len(self._latest) < MOST_KEPT else latest
+        return [rows[as_read] for as_read in read]
 
     def save(self, folder: Path) -> None:
         """The encoder is part of the installation, not of the trained model; that one stood in for it is kept."""
