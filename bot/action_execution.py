@@ -34,6 +34,8 @@ class RemoteActions(Protocol):
         self, action_name: str, tracker: Tracker, domain: Domain, *, idempotency_key: str = ""
     ) -> ActionResult: ...
 
+    async def close(self) -> None: ...
+
 
 class NLG(Protocol):
     """A server that words the responses (see `bot/nlg.py`)."""
@@ -41,6 +43,8 @@ class NLG(Protocol):
     async def say(
         self, name: str, tracker: Tracker, *, values: Mapping[str, Any] = EMPTY, response_id: str | None = None
     ) -> BotMessage: ...
+
+    async def close(self) -> None: ...
 
 
 class Actions:
@@ -65,6 +69,12 @@ class Actions:
         self._draw = random.Random(seed)
         self._reminding: set[str] = set()
         self._known = {*domain.responses, *domain.forms, *domain.actions, *domain.action_texts, *default_actions.ALL}
+
+    async def close(self) -> None:
+        """Keep no connection to a server from now on; a turn in hand may still run actions."""
+        for server in (self._remote, self._nlg):
+            if server is not None:
+                await server.close()
 
     def has(self, name: str) -> bool:
         """Whether the domain, or the framework, knows an action of this name."""

@@ -78,6 +78,7 @@ class Assistant:
 
     async def close(self) -> None:
         self.understanding.close()
+        await self.actions.close()
         await self.store.close()
 
     def take_over(self, other: Assistant) -> None:

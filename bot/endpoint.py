@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from bot.messages import EMPTY
 from bot.stores import encode
 
 if TYPE_CHECKING:
-    import httpx
+    import aiohttp
+    from yarl import URL
 
 LARGEST_ANSWER = 10_000_000
 """Bytes of an answer that are read."""
@@ -55,7 +57,7 @@ class Endpoint:
         timeout: float,
         compress: bool = False,
     ) -> None:
-        import httpx
+        from yarl import URL
 
         parts = _parts(url)
         if parts is None:
@@ -72,40 +74,40 @@ class Endpoint:
         self.shown_url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
         self._about = f"{what} {self.shown_url}"
         self._key = key
-        self._url = httpx.URL(url).copy_merge_params({**_texts(params), **({token_name: token} if token else {})})
+        self._url = URL(url).update_query({**_texts(params), **({token_name: token} if token else {})})
+        self._headers = {"Content-Type": "application/json", **_texts(headers)}
+        if basic_auth:
+            self._headers["Authorization"] = _basic(str(basic_auth["username"]), str(basic_auth["password"]))
+        self._context = _context(cafile, key) if parts.scheme == "https" else None
         self._timeout = timeout
         self._compress = compress
-        self._client = httpx.AsyncClient(
-            headers={**_texts(headers), "Content-Type": "application/json"},
-            auth=(str(basic_auth["username"]), str(basic_auth["password"])) if basic_auth else None,
-            verify=_context(cafile, key) if parts.scheme == "https" else True,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-            # Given up before a server does (gunicorn's after 2 s), which may be while a call is on its way.
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=1.5),
-            # The address in endpoints.yml is meant, not a proxy that the environment happens to name.
-            trust_env=False,
-        )
+        self._session: aiohttp.ClientSession | None = None
+        self._asking = 0
+        self._is_closed = False
 
     async def ask(self, question: Mapping[str, Any], headers: Mapping[str, str] = EMPTY) -> Answer:
         """POST the question as JSON. `EndpointError` when no JSON comes back in time."""
-        import httpx
+        import aiohttp
 
         body = encode(question)
-        sent = dict(headers)
+        sent = {**self._headers, **headers}
         if self._compress:
             body = zlib.compress(body)
             sent["Content-Encoding"] = "deflate"
+        self._asking += 1
         try:
             async with asyncio.timeout(self._timeout):
-                status, answer = await self._send(
-                    self._client.build_request("POST", self._url, content=body, headers=sent)
-                )
-        except (TimeoutError, httpx.TimeoutException) as error:
+                status, answer = await self._send(body, sent)
+        except TimeoutError as error:
             raise self.failed(f"did not answer within {self._timeout:g} s ('timeout' of {self._key})") from error
-        except httpx.ConnectError as error:
+        except aiohttp.ClientConnectorError as error:
             raise self.failed(f"cannot be reached ({_reason(error)}). Is it running?") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except aiohttp.ClientError as error:
             raise self.failed(f"broke off its answer ({type(error).__name__}): its log may have the reason") from error
+        finally:
+            self._asking -= 1
+            if self._is_closed:
+                await self.close()
         if status in (401, 403):
             raise self.failed(f"refused us ({status}): check 'token' of {self._key} in endpoints.yml")
         try:
@@ -118,29 +120,61 @@ class Endpoint:
         return EndpointError(f"{self._about} {problem}")
 
     async def close(self) -> None:
-        await self._client.aclose()
+        """Keep no connection from now on. What is being asked is answered first; a turn in hand may ask on."""
+        self._is_closed = True
+        if self._session is not None and not self._asking:
+            session, self._session = self._session, None
+            await session.close()
 
-    async def _send(self, request: httpx.Request) -> tuple[int, bytes]:
+    def _opened(self) -> aiohttp.ClientSession:
+        """The connections of this process, which belong to the event loop that first asks."""
+        if self._session is None:
+            import aiohttp
+
+            self._session = aiohttp.ClientSession(
+                # Given up before a server does (gunicorn's after 2 s), which may be while a call is on its way.
+                connector=aiohttp.TCPConnector(ssl=self._context or True, keepalive_timeout=1.5),
+                timeout=aiohttp.ClientTimeout(total=None, connect=min(self._timeout, 10.0)),
+                # Nothing that a server sets in one conversation goes along with another.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # The address in endpoints.yml is meant, not a proxy that the environment happens to name.
+                trust_env=False,
+            )
+        return self._session
+
+    async def _send(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        url = self._url
         for _ in range(MOST_REDIRECTS):
-            response = await self._client.send(request, stream=True)
-            try:
-                following = response.next_request if response.status_code in (307, 308) else None
-                if following is None or following.url.host != request.url.host:
-                    return response.status_code, await self._read(response)
-                request = following
-            finally:
-                await response.aclose()
+            async with self._opened().post(url, data=body, headers=headers, allow_redirects=False) as response:
+                following = _following(url, response) if response.status in (307, 308) else None
+                if following is None or following.host != url.host:
+                    return response.status, await self._read(response)
+                url = following
         raise self.failed("sends us round in circles: write the address that it means into endpoints.yml")
 
-    async def _read(self, response: httpx.Response) -> bytes:
-        if response.is_redirect:
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
             raise self.failed("sends us to another address: if that is meant, write it into endpoints.yml")
         body = bytearray()
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > LARGEST_ANSWER:
                 raise self.failed(f"answered with more than {LARGEST_ANSWER // 1_000_000} MB: the rest was not read")
         return bytes(body)
+
+
+def _following(url: URL, response: aiohttp.ClientResponse) -> URL | None:
+    """Where a redirect leads; None when it names no place."""
+    from yarl import URL
+
+    try:
+        return url.join(URL(response.headers.get("Location", "")))
+    except ValueError:
+        return None
+
+
+def _basic(username: str, password: str) -> str:
+    return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
 
 
 def _parts(url: str) -> Any:
@@ -166,13 +200,12 @@ def _context(cafile: str | None, key: str) -> ssl.SSLContext:
         raise ConfigError(f"the 'cafile' of {key} holds no certificate: {cafile}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: aiohttp.ClientConnectorError) -> str:
     """What kind of failure it was: a certificate, a name, a port."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
+    match getattr(error, "certificate_error", None) or error.os_error:
+        case ssl.SSLCertVerificationError() as cause:
             return f"its certificate: {cause.verify_message}"
-        if isinstance(cause, ssl.SSLError):
+        case ssl.SSLError():
             return "it does not speak TLS"
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+        case cause:
+            return type(cause).__name__

@@ -67,6 +67,9 @@ class NLGServer:
         )
         return self._read(answer, name)
 
+    async def close(self) -> None:
+        await self._server.close()
+
     def _read(self, answer: Answer, name: str) -> BotMessage:
         match answer:
             case Answer(200, dict(content)):

@@ -55,14 +55,19 @@ class Serving:
         async with self._loading:
             other = await asyncio.to_thread(open_model, self.project, model, self.assistant.store)
             await other.understanding.warm_up()
-            self.assistant.take_over(other)
+            await self._replace(other)
             self.model_file = str(model)
 
     async def unload(self) -> None:
         """From the next turn on there is no model; turns in hand finish."""
         async with self._loading:
-            self.assistant.take_over(without_model(self.assistant.store))
+            await self._replace(without_model(self.assistant.store))
             self.model_file = ""
+
+    async def _replace(self, other: Assistant) -> None:
+        before = self.assistant.actions
+        self.assistant.take_over(other)
+        await before.close()
 
 
 def model_server_of(project: Project) -> ModelServer | None:

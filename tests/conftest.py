@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import uvicorn
 from bot.action_execution import Actions
 from bot.assistant import Assistant
 from bot.domain import Domain, EntitySpec, IntentSpec, Response
+from bot.endpoint import Endpoint
 from bot.errors import Source
 from bot.messages import BotMessage
 from bot.nlu.keyword_intent_classifier import KeywordIntentClassifier
@@ -119,3 +121,25 @@ def serve() -> Iterator[Callable[[Any], str]]:
 def make() -> Callable[..., Assistant]:
     """`make(store)` → the shop's bot on that store."""
     return make_assistant
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+            item.fixturenames.append("endpoints_closed")
+
+
+@pytest.fixture
+async def endpoints_closed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Closes what a test has opened to an action or NLG server: connections that are left open are logged as errors."""
+    opened: list[Endpoint] = []
+    initialise = Endpoint.__init__
+
+    def noted(endpoint: Endpoint, *args: Any, **options: Any) -> None:
+        initialise(endpoint, *args, **options)
+        opened.append(endpoint)
+
+    monkeypatch.setattr(Endpoint, "__init__", noted)
+    yield
+    for endpoint in opened:
+        await endpoint.close()

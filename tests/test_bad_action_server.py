@@ -221,7 +221,7 @@ BAD: dict[str, tuple[Behaviour, str]] = {
     "502 html": (answer(b"<html>SECRET", "502 X"), "answered 502 with something that is no JSON"),
     "html": (answer(b"<html>SECRET"), "answered 200 with something that is no JSON"),
     "array": (answer(b'["SECRET"]'), "something else than events and responses"),
-    "no gzip": (answer(b"SECRET", headers="Content-Encoding: gzip\r\n"), "broke off its answer (DecodingError)"),
+    "no gzip": (answer(b"SECRET", headers="Content-Encoding: gzip\r\n"), "broke off its answer (ClientPayloadError)"),
     "302": (redirect("302 X", "/elsewhere"), "sends us to another address"),
     "307 away": (redirect("307 X", "http://localhost:1/x"), "sends us to another address"),
     "307 in circles": (redirect("307 X", "/webhook"), "sends us round in circles"),
@@ -259,7 +259,7 @@ async def test_a_server_that_is_not_there_is_the_same(root: Path, caplog: pytest
     bot.actions = Actions(bot.domain, remote=RemoteActions(url))
     assert await say(bot, "go") == ["Our fault."]
     assert await say(bot, "hello") == ["Hello None None"]
-    assert f"the action server {url} cannot be reached (ConnectError). Is it running?" in caplog.text
+    assert f"the action server {url} cannot be reached (ConnectionRefusedError). Is it running?" in caplog.text
 
 
 async def test_a_validation_that_fails_leaves_the_form_where_it_was(root: Path, server: Server) -> None:
