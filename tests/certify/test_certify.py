@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from bot import cli
 from bot.certify.known import DIFFERENCES
+from bot.remote_actions import RASA_VERSION
 
 Lines = list[dict[str, Any]]
 Rasa = Callable[[Lines], Path]
@@ -242,3 +244,9 @@ def test_every_difference_that_is_recognised_is_a_row_of_the_document() -> None:
     document = (Path(__file__).parents[2] / "docs" / "rasa-differences.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| (.*?) \| .* \|$", document, re.MULTILINE))
     assert [difference.row for difference in DIFFERENCES if difference.row not in rows] == []
+
+
+def test_the_judge_is_the_rasa_of_the_dependency_group() -> None:
+    pyproject = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    groups = tomllib.loads(pyproject.read_text("utf-8"))["dependency-groups"]
+    assert groups["rasa"] == [f"rasa=={RASA_VERSION}"]
