@@ -130,10 +130,11 @@ class Assistant:
             # By a pause or the limit of actions; rules begin after listening.
             tracker.apply(ActionExecuted(name=LISTEN))
         tracker.apply(uttered)
-        tracker.idempotency_key = _key(message, 0)
+        key = _key(message)
+        tracker.idempotency_key = f"{key}-0"
         tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
         if _may_answer(tracker):
-            await self._act(tracker, message)
+            await self._act(tracker, key)
 
     # ---- understand ----
 
@@ -166,12 +167,12 @@ class Assistant:
 
     # ---- decide and act ----
 
-    async def _act(self, tracker: Tracker, message: UserMessage) -> None:
+    async def _act(self, tracker: Tracker, key: str) -> None:
         for number in range(1, MOST_ACTIONS + 1):
             prediction = self.decide(tracker)
             who, why = tracker.conversation_id, prediction.policy or "followup"
             log.debug("conversation %s: %s (%s, %.2f)", who, prediction.action, why, prediction.confidence)
-            tracker.idempotency_key = _key(message, number)
+            tracker.idempotency_key = f"{key}-{number}"
             if prediction.is_end_to_end:
                 tracker.apply_all(await self.actions.run("action_extract_slots", tracker))
             if not await self._run(prediction, tracker) or not _may_answer(tracker):
@@ -203,6 +204,8 @@ class Assistant:
                 break
         if tracker.latest_action_name == LISTEN:
             events += (DefinePrevUserUtteredFeaturization(use_text_for_featurization=best.is_end_to_end),)
+        if events == best.events and not best.needs_no_message:
+            return best
         return dataclasses.replace(best, events=events, needs_no_message=False)
 
     async def _run(self, prediction: Prediction, tracker: Tracker) -> bool:
@@ -243,7 +246,7 @@ class Assistant:
 
     async def execute(self, prediction: Prediction, tracker: Tracker, message: UserMessage) -> None:
         """Run one action because somebody asks for it, and none that would follow."""
-        tracker.idempotency_key = _key(message, 1)
+        tracker.idempotency_key = f"{_key(message)}-1"
         await self._run(prediction, tracker)
 
     async def take_in(self, tracker: Tracker, events: Sequence[Event]) -> None:
@@ -295,9 +298,9 @@ class Assistant:
         return tracker_state(tracker, events, include_events)
 
 
-def _key(message: UserMessage, number: int) -> str:
-    """The same for every retry of this turn and its action `number`, and for nothing else, whatever the ids are."""
-    parts = orjson.dumps([message.conversation_id, message.message_id, number])
+def _key(message: UserMessage) -> str:
+    """The same for every retry of this turn, and for nothing else, whatever the ids are."""
+    parts = orjson.dumps([message.conversation_id, message.message_id])
     return hashlib.sha256(parts).hexdigest()
 
 

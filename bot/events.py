@@ -317,6 +317,9 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
+_JSON_TYPES = (str, type(None), float, bool, int, list)
+
+
 def event_to_json(event: Event) -> dict[str, Any]:
     """The wire format of Rasa."""
     if isinstance(event, UnknownEvent):
@@ -326,13 +329,15 @@ def event_to_json(event: Event) -> dict[str, Any]:
         out["metadata"] = dict(event.metadata)
     for name in _FIELDS[event.kind]:
         value = getattr(event, name)
-        if isinstance(value, Mapping):
-            value = dict(value)
-        elif isinstance(value, tuple):
-            value = list(value)
         if not (name == "hide_rule_turn" and value is False):
-            out[name] = value
+            out[name] = value if type(value) in _JSON_TYPES else _as_json(value)
     return out
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def event_from_json(data: Mapping[str, Any], *, keep_unknown: bool = False) -> Event:

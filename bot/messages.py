@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +56,7 @@ class UserMessage:
     text: str = ""
     sender_id: str = "default"
     channel: str = "rest"
-    message_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    message_id: str = field(default_factory=lambda: secrets.token_hex(16))
     payload: str | None = None
     attachments: tuple[Attachment, ...] = ()
     language: str | None = None

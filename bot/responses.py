@@ -7,7 +7,6 @@ Source: https://rasa.com/docs/rasa/responses
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -57,16 +56,18 @@ def render(
     if response is None:
         return None
     message = response.translation.get(tracker.language or "", response.message)
-    filled = fill(message, {**tracker.slots, **(values or {})})
-    return dataclasses.replace(filled, metadata={**response.metadata, **message.metadata, "utter_action": name})
+    metadata = {**response.metadata, **message.metadata, "utter_action": name}
+    return fill(message, {**tracker.slots, **(values or {})}, metadata)
 
 
-def fill(message: BotMessage, values: Mapping[str, Any]) -> BotMessage:
+def fill(message: BotMessage, values: Mapping[str, Any], metadata: Mapping[str, Any]) -> BotMessage:
     """The message with its `{variables}` replaced (see `fill_text`); elements are left as they stand."""
 
     def fill_in(value: Any) -> Any:
         if isinstance(value, str):
             return fill_text(value, values)
+        if not value:
+            return value
         if isinstance(value, Mapping):
             return {key: fill_in(one) for key, one in value.items()}
         if isinstance(value, list | tuple):
@@ -81,7 +82,7 @@ def fill(message: BotMessage, values: Mapping[str, Any]) -> BotMessage:
         elements=message.elements,
         custom=fill_in(message.custom),
         quick_replies=fill_in(message.quick_replies),
-        metadata=message.metadata,
+        metadata=metadata,
     )
 
 

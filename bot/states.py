@@ -131,7 +131,8 @@ class History:
         if self.entries:
             last = self.entries[-1]
             new = tuple(mark for mark in marks if mark[0] != "slot" or mark not in last.marks)
-            self.entries[-1] = dataclasses.replace(last, marks=(*last.marks, *new))
+            if new:
+                self.entries[-1] = Entry(last.state, last.action, last.hidden, last.keeps_hidden, (*last.marks, *new))
 
     def _is_first_or_unhappy(self, loop: str) -> bool:
         later: str | None = None

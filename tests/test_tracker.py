@@ -56,13 +56,15 @@ def state_of(tracker: Tracker, events: list[Event]) -> dict[str, Any]:
     kept = {key: data[key] for key in data if key not in ("before_listening", "event_count", "latest_event_time")}
     if sum(isinstance(event, ActionExecuted) and event.name == "form" for event in events) > 1:
         # A form's second run swallows the message it took its answer from: told again, it was not there.
-        for key in ("latest_message", "followup_action"):
-            del kept[key]
+        del kept["latest_message"], kept["followup_action"]
         kept["active_loop"] = tracker.active_loop_name
     if any(isinstance(event, Restarted) for event in events):
         # A restart asks for a new session, which nothing that is left of the events says when it is taken back.
         kept.pop("followup_action", None)
     out: dict[str, Any] = orjson.loads(orjson.dumps(kept, default=str))
+    if "followup_action" not in kept:
+        for entry in out["history"]["entries"]:
+            entry[3] = None  # whether the action was the one that was asked for to follow
     return out
 
 

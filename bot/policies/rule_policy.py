@@ -216,7 +216,7 @@ class RulePolicy:
         if happy or by_text.action:
             return happy or by_text
         by_intent = self._from_rules(tracker, states)
-        return dataclasses.replace(by_intent, interrupted=by_text.interrupted or by_intent.interrupted)
+        return dataclasses.replace(by_intent, interrupted=True) if by_text.interrupted else by_intent
 
     def _happy_path(self, tracker: Tracker) -> Decision | None:
         """A running form that has not declined goes on; after it has asked, the bot listens."""
