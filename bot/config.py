@@ -26,7 +26,7 @@ KEYS = (
     *("typed_payloads", "recipe", "assistant_id", "importers"),
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-_SECRET = re.compile(r"(?:^|[_-])(?:key|token|secret|password)$")
+_SECRET = re.compile(r"(?:^|[_-])(?:keys?|token|secret|password)$")
 RASA_LATER = ("tracker_store", "lock_store", "event_broker")
 """Keys of endpoints.yml that this version does not act on."""
 SERVERS: Mapping[str, str] = {
