@@ -13,7 +13,7 @@ from bot.action_answers import ActionResult
 from bot.custom_actions import run_action
 from bot.domain import Domain
 from bot.errors import ActionError, EndpointError, suggest
-from bot.events import BotUttered, Event, ReminderScheduled
+from bot.events import BotUttered, Event
 from bot.forms import run_form
 from bot.messages import EMPTY, BotMessage
 from bot.responses import choose, message_from, named, render, says_something
@@ -67,7 +67,6 @@ class Actions:
         self._remote = remote
         self._nlg = nlg
         self._draw = random.Random(seed)
-        self._reminding: set[str] = set()
         self._known = {*domain.responses, *domain.forms, *domain.actions, *domain.action_texts, *default_actions.ALL}
 
     async def close(self) -> None:
@@ -112,9 +111,6 @@ class Actions:
         else:
             assert self._remote is not None
             result = await self._remote.run(name, tracker, self.domain, idempotency_key=tracker.idempotency_key)
-        if name not in self._reminding and any(isinstance(event, ReminderScheduled) for event in result.events):
-            self._reminding.add(name)
-            log.warning("action '%s' sets reminders: they are kept, but this version does not let them fire", name)
         said = [await self._said(data, tracker) for data in result.messages]
         return [*(BotUttered.of(message) for message in said if message), *result.events]
 

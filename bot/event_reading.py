@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.errors import DataError
-from bot.events import Event, event_from_json
+from bot.events import Event, event_from_json, seconds
 from bot.payloads import DEEPEST_JSON, is_shallow
 
 _Check = Callable[[Any], str | None]
@@ -143,6 +143,16 @@ def _reminded(value: Any) -> str | None:
     return None if isinstance(value, Mapping) else _ENTITIES(value)
 
 
+def _time(value: Any) -> str | None:
+    try:
+        seconds(value)
+    except (DataError, TypeError):
+        return (
+            f"a time as ISO 8601 writes it, not {kind_of(value)}" if not isinstance(value, str) else "an ISO 8601 time"
+        )
+    return None
+
+
 _ALL: Mapping[str, _Check] = {"timestamp": _number, "metadata": _ANY_OBJECT}
 _FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "user": {"text": _text, "parse_data": _PARSE, "input_channel": _text, "message_id": _text},
@@ -161,7 +171,7 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "loop_interrupted": {"is_interrupted": _flag},
     "form_validation": {"validate": _flag},
     "action_execution_rejected": {"name": _text, "policy": _text, "confidence": _number},
-    "reminder": {"intent": _text, "date_time": _text, "entities": _reminded, "name": _text, "kill_on_user_msg": _flag},
+    "reminder": {"intent": _text, "date_time": _time, "entities": _reminded, "name": _text, "kill_on_user_msg": _flag},
     "cancel_reminder": {"name": _text, "intent": _text, "entities": _reminded},
     "followup": {"name": _text},
     "export": {"path": _text},

@@ -7,10 +7,14 @@ Source: https://rasa.com/docs/rasa/action-server/events
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
+
+import orjson
 
 from bot.errors import DataError, UnknownName
 from bot.messages import EMPTY, BotMessage, Entity, Intent
@@ -62,6 +66,33 @@ class UserUttered(Event):
     def entities(self) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = self.parse_data.get("entities") or []
         return found
+
+    @property
+    def is_external(self) -> bool:
+        """Nobody said it: a reminder or an API caller let it happen."""
+        return bool(self.metadata.get("is_external"))
+
+    @staticmethod
+    def external(
+        intent: str,
+        entities: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None,
+        input_channel: str | None,
+        metadata: Mapping[str, Any] = EMPTY,
+    ) -> UserUttered:
+        """What happens as if the customer had said something with this intent; entities may be values by name."""
+        if isinstance(entities, Mapping):
+            entities = [{"entity": name, "value": value} for name, value in entities.items()]
+        text = f"{EXTERNAL_PREFIX}{intent}"
+        return UserUttered(
+            text=text,
+            parse_data={
+                "text": text,
+                "intent": {"name": intent},
+                "entities": [dict(entity) for entity in entities or ()],
+            },
+            input_channel=input_channel,
+            metadata={"is_external": True, **metadata},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +194,7 @@ class ActionExecutionRejected(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReminderScheduled(Event):
-    """An intent to be triggered at `date_time` (ISO 8601)."""
+    """An intent to be triggered at `date_time` (ISO 8601); with `scheduled_action` in its metadata, an action."""
 
     kind: ClassVar[str] = "reminder"
     intent: str = ""
@@ -171,6 +202,36 @@ class ReminderScheduled(Event):
     entities: Any = None
     name: str | None = None
     kill_on_user_msg: bool = True
+
+    @staticmethod
+    def of_action(action: str, date_time: str, name: str | None = None) -> ReminderScheduled:
+        """A message of the bot's own: the action or response runs then, whatever the customer says before."""
+        return ReminderScheduled(
+            intent=action,
+            date_time=date_time,
+            name=name,
+            kill_on_user_msg=False,
+            metadata={"scheduled_action": action},
+        )
+
+    @property
+    def key(self) -> str:
+        """Its name; for one without, a name that is the same whenever the event is read."""
+        if self.name:
+            return self.name
+        parts = orjson.dumps([self.timestamp, self.intent, self.date_time, self.entities], default=str)
+        return hashlib.sha256(parts).hexdigest()[:32]
+
+    @property
+    def due(self) -> float:
+        """`date_time` as `seconds` reads it."""
+        return seconds(self.date_time)
+
+    @property
+    def action(self) -> str | None:
+        """What runs when it is a scheduled message; None for a reminder."""
+        action = self.metadata.get("scheduled_action")
+        return action if isinstance(action, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +242,16 @@ class ReminderCancelled(Event):
     name: str | None = None
     intent: str | None = None
     entities: Any = None
+
+    def cancels(self, reminder: ReminderScheduled) -> bool:
+        """Whether all that is given matches; a scheduled message is cancelled by its name alone."""
+        if reminder.action:
+            return self.name == reminder.key
+        return (
+            (not self.name or self.name == reminder.key)
+            and (not self.intent or self.intent == reminder.intent)
+            and (not self.entities or self.entities == reminder.entities)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +442,17 @@ def event_from_json(data: Mapping[str, Any], *, keep_unknown: bool = False) -> E
     if data.get("metadata"):
         values["metadata"] = data["metadata"]
     return cls(**values)
+
+
+def seconds(date_time: str) -> float:
+    """A time as ISO 8601 writes it, in seconds since 1970; `DataError` when it is none.
+
+    Without a zone it is this machine's time, as in Rasa.
+    """
+    try:
+        return datetime.fromisoformat(date_time).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise DataError("a 'date_time' must be an ISO 8601 time, such as 2030-12-31T09:00:00+01:00") from error
 
 
 def entities_of(event: UserUttered) -> tuple[Entity, ...]:

@@ -50,7 +50,8 @@ class UserMessage:
     `text` is what a person typed and is never a command. `payload` (`/intent{"entity": "value"}`) is
     filled only from a button that we issued or by an authenticated API caller. `message_id` is the
     platform's own key: a second message with the same id is the same message. `timestamp` is in
-    seconds since 1970.
+    seconds since 1970. `kind` is "message", or what a timer brings: "reminder", "scheduled" (a message
+    of the bot's own) or "session_end" (see `bot/reminders.py`).
     """
 
     text: str = ""
@@ -62,6 +63,7 @@ class UserMessage:
     language: str | None = None
     metadata: Mapping[str, Any] = EMPTY
     timestamp: float = field(default_factory=time.time)
+    kind: str = "message"
 
     @property
     def conversation_id(self) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from bot.domain import REQUESTED_SLOT, Domain, is_loop
+from bot.errors import DataError
 from bot.events import (
     ActionExecuted,
     ActionExecutionRejected,
@@ -23,20 +25,29 @@ from bot.events import (
     Event,
     FollowupAction,
     LoopInterrupted,
+    ReminderCancelled,
+    ReminderScheduled,
     Restarted,
+    SessionEnded,
     SessionStarted,
     SlotSet,
     UserUtteranceReverted,
     UserUttered,
     event_from_json,
     event_to_json,
+    seconds,
 )
+from bot.messages import EMPTY
 from bot.slots import stored
 from bot.states import History, State, slot_states, user_state
+
+log = logging.getLogger(__name__)
 
 LISTEN = "action_listen"
 RECENT_EVENTS = 60
 """How many of the latest events a loaded tracker has: enough for forms and custom actions."""
+MOST_REMINDERS = 100
+"""Reminders and scheduled messages of one conversation; more are dropped."""
 SNAPSHOT_VERSION = 1
 """Of what `Tracker.to_json` gives. One more when an older version could not read it."""
 
@@ -72,6 +83,7 @@ class Moment:
     followup_action: str | None
     paused: bool
     history: History
+    reminders: Mapping[str, ReminderScheduled] = EMPTY
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -110,6 +122,8 @@ class Tracker:
 
     `events` are the recent ones (at most `RECENT_EVENTS`, and all of the turn in hand); `event_count`
     counts all there ever were. `language` is that of the customer's latest message that had one.
+    `reminders` are those that are still to come, and scheduled messages, by `ReminderScheduled.key`;
+    the mapping never changes, another takes its place.
     `idempotency_key` is set for actions: the same for every retry of this turn and action.
     """
 
@@ -127,6 +141,8 @@ class Tracker:
     latest_event_time: float | None = None
     latest_input_channel: str | None = None
     language: str | None = None
+    session_ended: bool = False
+    reminders: Mapping[str, ReminderScheduled] = EMPTY
     idempotency_key: str = ""
     history: History = field(default_factory=History)
     slots_set: set[str] = field(default_factory=set)
@@ -223,6 +239,8 @@ class Tracker:
             latest_event_time=self.latest_event_time,
             latest_input_channel=self.latest_input_channel,
             language=self.language,
+            session_ended=self.session_ended,
+            reminders=self.reminders,
             idempotency_key=self.idempotency_key,
             history=self.history.copy(),
             slots_set=set(self.slots_set),
@@ -237,11 +255,14 @@ class Tracker:
         self.events.append(event)
         self.event_count += 1
         self.latest_event_time = event.timestamp
+        if self.reminders or isinstance(event, ReminderScheduled):
+            self.reminders = self._reminders_after(event)
         match event:
             case UserUttered():
                 self.before_message = self.before_listening
                 self.latest_message = event
                 self.followup_action = None
+                self.session_ended = False
                 self.latest_input_channel = event.input_channel or self.latest_input_channel
                 self.language = event.parse_data.get("language") or self.language
                 self.history.user_uttered(self._user_state(event))
@@ -281,7 +302,11 @@ class Tracker:
                 self.followup_action = "action_session_start"
             case SessionStarted():
                 self._reset()
+            case SessionEnded():
+                self.session_ended = True
             case UserUtteranceReverted() if self.before_message:
+                known = self.before_message.reminders
+                self.reminders = {key: one for key, one in self.reminders.items() if key in known or one.action}
                 self._restore(self.before_message)
             case UserUtteranceReverted() | ActionReverted():
                 self._replay()
@@ -292,6 +317,37 @@ class Tracker:
         for event in events:
             self.apply(event)
 
+    def _reminders_after(self, event: Event) -> Mapping[str, ReminderScheduled]:
+        """Those that are still to come. A scheduled message is only cancelled by its name, or sent."""
+        now = self.reminders
+        match event:
+            case ReminderScheduled():
+                return self._reminders_with(event)
+            case ReminderCancelled():
+                return {key: one for key, one in now.items() if not event.cancels(one)}
+            case UserUttered(is_external=False):
+                return {key: one for key, one in now.items() if one.action or not one.kill_on_user_msg}
+            case Restarted():
+                return {key: one for key, one in now.items() if one.action}
+            case UserUttered() | ActionExecuted():
+                fired = event.metadata.get("reminder") or _fired_in_rasa(event, now)
+                return {key: one for key, one in now.items() if key != fired}
+        return now
+
+    def _reminders_with(self, event: ReminderScheduled) -> Mapping[str, ReminderScheduled]:
+        """A reminder takes the place of an earlier one of its name; the latest is the last."""
+        others = {key: one for key, one in self.reminders.items() if key != event.key}
+        try:
+            seconds(event.date_time)
+        except DataError as error:
+            log.warning("conversation %s: a reminder is dropped: %s", self.conversation_id, error)
+            return self.reminders
+        if len(others) >= MOST_REMINDERS:
+            who = self.conversation_id
+            log.warning("conversation %s: a reminder is dropped: there are %d already", who, MOST_REMINDERS)
+            return self.reminders
+        return {**others, event.key: event}
+
     def _user_state(self, event: UserUttered) -> State:
         intent = event.intent_name
         if intent is None and event.text is not None and "intent" not in event.parse_data:
@@ -299,6 +355,7 @@ class Tracker:
         return user_state(self.domain, intent, list(event.entities))
 
     def _reset(self) -> None:
+        self.session_ended = False
         self.slots = _initial_slots(self.domain)
         self.slots_set = set()
         self.paused = False
@@ -321,6 +378,7 @@ class Tracker:
             followup_action=self.followup_action,
             paused=self.paused,
             history=self.history.copy(),
+            reminders=self.reminders,
         )
 
     def _restore(self, moment: Moment) -> None:
@@ -371,12 +429,16 @@ class Tracker:
 
     def _replay(self) -> None:
         """Fold again without what was taken back. `events` must reach back to the session's start."""
-        events, count, language = self.events, self.event_count, self.language
+        events, count, language, ended = self.events, self.event_count, self.language, self.session_ended
+        applied = applied_events(events)
+        gone = _reminders_taken_back(events, applied)
+        reminders = {key: one for key, one in self.reminders.items() if key not in gone}
         self._reset()
         self.events = []
-        for event in applied_events(events):
+        for event in applied:
             self.apply(event)
-        self.events, self.event_count, self.language = events, count, language
+        self.events, self.event_count, self.language, self.session_ended = events, count, language, ended
+        self.reminders = reminders
 
     # ---- the snapshot that a store keeps ----
 
@@ -390,6 +452,8 @@ class Tracker:
             "latest_event_time": self.latest_event_time,
             "latest_input_channel": self.latest_input_channel,
             "language": self.language,
+            "session_ended": self.session_ended,
+            "reminders": [event_to_json(reminder) for reminder in self.reminders.values()],
             "before_listening": self._listening_to_json(),
         }
 
@@ -416,8 +480,10 @@ class Tracker:
             latest_event_time=data["latest_event_time"],
             latest_input_channel=data["latest_input_channel"],
             language=data["language"],
+            session_ended=data.get("session_ended", False),
+            reminders=_reminders(data.get("reminders") or ()),
         )
-        now = Moment.from_json(data, domain)
+        now = dataclasses.replace(Moment.from_json(data, domain), reminders=tracker.reminders)
         tracker._restore(now)
         listening = data["before_listening"]
         if listening:
@@ -433,6 +499,11 @@ class Tracker:
 
 def _loop(data: Mapping[str, Any] | None, domain: Domain) -> ActiveLoop | None:
     return ActiveLoop(**data) if data and is_loop(data["name"], domain) else None
+
+
+def _reminders(data: Sequence[Mapping[str, Any]]) -> Mapping[str, ReminderScheduled]:
+    found = (_event(one, ReminderScheduled) for one in data)
+    return {reminder.key: reminder for reminder in found if reminder}
 
 
 _E = TypeVar("_E", bound=Event)
@@ -501,6 +572,27 @@ def _forget_turns_since(loop: str | None, events: list[Event]) -> None:
     start = max(i for i, event in enumerate(events) if isinstance(event, ActionExecuted) and event.name == loop) + 1
     turns = (ActionExecuted, UserUttered, DefinePrevUserUtteredFeaturization)
     events[start:] = [event for event in events[start:] if not isinstance(event, turns)]
+
+
+def _fired_in_rasa(event: Event, reminders: Mapping[str, ReminderScheduled]) -> str | None:
+    """Which reminder this is, in a conversation that Rasa wrote: it only says that one with this intent has fired."""
+    if not isinstance(event, UserUttered):
+        return None
+    alike = (one for one in reminders.values() if not one.action and one.intent == event.intent_name)
+    first = min((one for one in alike if one.due <= event.timestamp), key=lambda one: one.due, default=None)
+    return first.key if first else None
+
+
+def _reminders_taken_back(events: Sequence[Event], applied: Sequence[Event]) -> set[str]:
+    """The reminders that were set in this session by what no longer counts."""
+    counted = {event.key for event in applied if isinstance(event, ReminderScheduled)}
+    seen: set[str] = set()
+    for event in reversed(events):
+        if isinstance(event, Restarted | SessionStarted):
+            break
+        if isinstance(event, ReminderScheduled) and not event.action:
+            seen.add(event.key)
+    return seen - counted
 
 
 def _drop_back_to(kind: type[Event], events: list[Event]) -> None:

@@ -763,23 +763,3 @@ def test_something_cancelled_inside_an_action_is_a_failed_action() -> None:
 
     with pytest.raises(ActionError, match="cancelled"):
         asyncio.run(run_action(Cancelled(), Tracker.new("rest:a", Domain()), Domain()))
-
-
-async def test_that_reminders_do_not_fire_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = """
-        from datetime import datetime
-        from rasa_sdk import Action
-        from rasa_sdk.events import ReminderScheduled
-
-        class Remind(Action):
-            def name(self):
-                return "action_remind"
-
-            def run(self, dispatcher, tracker, domain):
-                return [ReminderScheduled("EXTERNAL_reminder", datetime(2030, 1, 1))]
-    """
-    domain = Domain(actions=("action_remind",))
-    actions = Actions(domain, load_actions(write(tmp_path, actions=source)))
-    for _ in range(2):
-        assert len(await actions.run("action_remind", Tracker.new("rest:anna", domain))) == 1
-    assert caplog.text.count("action 'action_remind' sets reminders") == 1
