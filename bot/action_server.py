@@ -28,7 +28,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.app import GRACE, listen
+from bot.processes import GRACE
+from bot.app import listen
 from bot.custom_actions import OWN, call_action, load_actions
 from bot.domain import Domain, SlotSpec
 from bot.errors import ActionError, ActionRejected, ConfigError, DataError, StoreError

@@ -11,8 +11,9 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,21 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.access import Access, check_jwt
-from bot.api import api_routes, open_routes
+from bot.api import api_routes, models, open_routes
 from bot.assistant import Assistant
 from bot.errors import ConfigError, FrontdeskError
 from bot.http import RequestError, answer_error, answer_json, answer_stopping
 from bot.interfaces import Channel
 from bot.model_server import ModelServer
+from bot.processes import GRACE, Control, loop_factory, shared_listener
 from bot.project import Project
 from bot.registry import construct, load_class
 from bot.serving import Serving
+from bot.worker import Worker
 
 log = logging.getLogger(__name__)
 
 DEFAULT_CHANNELS: Mapping[str, Mapping[str, Any]] = {"rest": {}, "webchat": {}}
-GRACE = 5
-"""Seconds that turns in hand have to finish when the server is stopped."""
 
 
 def open_channels(options: Mapping[str, Mapping[str, Any] | None] = DEFAULT_CHANNELS) -> list[Channel]:
@@ -61,15 +62,18 @@ def create_app(
     project: Project | None = None,
     model_server: ModelServer | None = None,
     limits: Limits | None = None,
+    control: Control | None = None,
 ) -> Starlette:
     """An ASGI application that starts and closes the assistant with itself.
 
     `cors` are the origins whose pages may call it. API callers show `auth_token` or a JWT; the channels are REST and
-    web chat unless given. `project` is what other models are loaded for, and `model_server` sends them.
+    web chat unless given. `project` is what other models are loaded for, and `model_server` sends them. `control` is
+    there where this is one of several processes.
     """
     if jwt_secret:
         check_jwt(jwt_secret, jwt_method)
     channels = open_channels() if channels is None else channels
+    assistant.channels = {channel.name: channel for channel in channels}
     routes: list[BaseRoute] = []
     for channel in channels:
         routes += channel.routes(assistant)
@@ -84,17 +88,22 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
             if model_server:
-                await _first_model(model_server, serving)
+                await model_server.pull_first(serving)
             await assistant.start()
         except Exception as error:
             app.state.failed_to_start = error
             raise
+        worker = Worker(assistant)
+        worker.start()
         following.follow(model_server)
+        if control:
+            app.state.tasks.add(asyncio.create_task(control.listen(partial(models.do_as_told, app))))
         app.state.when_ready()
         try:
             yield
         finally:
             following.follow(None)
+            await worker.stop(GRACE)
             for task in list(app.state.tasks):
                 task.cancel()
             await assistant.close()
@@ -111,20 +120,11 @@ def create_app(
     )
     app.state.access = Access(auth_token, jwt_secret, jwt_method)
     app.state.serving = serving
-    app.state.channels = {channel.name: channel for channel in channels}
+    app.state.control = control
     app.state.tasks = set()
     app.state.follow = following.follow
     app.state.when_ready = lambda: None
     return app
-
-
-async def _first_model(server: ModelServer, serving: Serving) -> None:
-    """A model server that has none yet, or is away, is asked again later."""
-    try:
-        if not await server.pull(serving):
-            log.warning("the model server %s has no model yet", server.shown_url)
-    except FrontdeskError as error:
-        log.error("%s. It is asked again in %g s", error, server.wait)
 
 
 class Following:
@@ -241,14 +241,20 @@ def serve(
 
     `settings` are those of `create_app`.
     """
-    app = create_app(assistant, channels, **settings)
+    control = Control.inherited()
+    app = create_app(assistant, channels, control=control, **settings)
     if settings.get("enable_api", True) and app.state.access.is_open and not _is_local(host):
         log.warning("anyone who reaches %s can read conversations: set --auth-token, or --no-api", host)
     if tls:
         tls.check()
-    listener = listen(host, port)
+    listener = shared_listener() or listen(host, port)
     with contextlib.suppress(KeyboardInterrupt), listener:
-        _run(app, listener, f"http{'s' if tls else ''}://{_shown(host)}:{listener.getsockname()[1]}", tls)
+        _run(app, listener, ready_line(listener, host, tls), tls, control)
+
+
+def ready_line(listener: socket.socket, host: str, tls: Tls | None) -> str:
+    """What is printed when the bot can be talked to."""
+    return f"Frontdesk is ready at http{'s' if tls else ''}://{_shown(host)}:{listener.getsockname()[1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +304,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
     return f"cannot listen on '{host}' port {port}: {error.strerror or error}. Choose another: --interface 127.0.0.1"
 
 
-def _run(app: Starlette, listener: socket.socket, address: str, tls: Tls | None = None) -> None:
+def _run(app: Starlette, listener: socket.socket, ready: str, tls: Tls | None, control: Control | None) -> None:
     import uvicorn
 
     config = uvicorn.Config(
@@ -314,12 +320,12 @@ def _run(app: Starlette, listener: socket.socket, address: str, tls: Tls | None 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = uvicorn.Server(config)
     # The socket listens already: who reads this line and connects is answered.
-    app.state.when_ready = lambda: print(f"Frontdesk is ready at {address}", flush=True)
+    app.state.when_ready = lambda: control.say(ready=True) if control else print(ready, flush=True)
     # Python waits for its threads: an action that hangs in one must not keep the process.
     stuck = threading.Timer(GRACE, os._exit, [0])
     stuck.daemon = True
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             try:
                 runner.run(server.serve(sockets=[listener]))
             finally:
@@ -328,15 +334,6 @@ def _run(app: Starlette, listener: socket.socket, address: str, tls: Tls | None 
         stuck.cancel()
     if not server.started:
         raise app.state.failed_to_start
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where it is installed, which is everywhere but on Windows."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _is_local(host: str) -> bool:

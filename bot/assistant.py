@@ -1,24 +1,28 @@
 """One turn: from a customer's message to the bot's replies. Read this first.
 
-accept → lease → load → understand → decide and act until the bot listens → commit
+accept → lease → resume → understand → decide and act until the bot listens → commit
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
+import itertools
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from bot import reminders
 from bot.action_execution import Actions
 from bot.domain import REQUESTED_SLOT, Domain
-from bot.errors import ActionError, ActionRejected, ModelError
+from bot.errors import ActionError, ActionRejected, LeaseLost, ModelError, StoreError, StoreUnavailable, describe
 from bot.events import (
     ActionExecuted,
     ActionExecutionRejected,
@@ -26,10 +30,12 @@ from bot.events import (
     BotUttered,
     DefinePrevUserUtteredFeaturization,
     Event,
+    ReminderScheduled,
+    SessionEnded,
     UserUtteranceReverted,
     UserUttered,
 )
-from bot.interfaces import Lease, Policy, Prediction, Store, Turn
+from bot.interfaces import DAY, Channel, Delivery, Lease, Policy, Prediction, Store, Turn
 from bot.messages import BotMessage, Intent, Parse, UserMessage
 from bot.nlu.languages import is_a_few_words, is_said_in_any_language
 from bot.payloads import read_payload
@@ -40,6 +46,10 @@ from bot.understanding import Understanding
 log = logging.getLogger(__name__)
 
 MOST_ACTIONS = 10
+MOST_ATTEMPTS = 3
+"""Of answering a message, before it is set aside."""
+LONGEST_WAIT = 100
+"""Seconds that a caller waits for an answer that is somebody else's to give."""
 LONGEST_MESSAGE = 10_000
 """Characters of a message that are kept."""
 
@@ -69,59 +79,201 @@ class Assistant:
         self.store = store
         self.languages = tuple(languages)
         self.has_model = True
+        self.channels: dict[str, Channel] = {}
+        """Those that are open, by name: how their messages are kept, and whether they send the replies."""
         self._typed_payloads = typed_payloads
+        self._going_on: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Make ready for the first message."""
         await self.understanding.warm_up()
 
     async def close(self) -> None:
+        for task in self._going_on:
+            task.cancel()
+        await asyncio.gather(*self._going_on, return_exceptions=True)
         self.understanding.close()
         await self.actions.close()
         await self.store.close()
 
     def take_over(self, other: Assistant) -> None:
         """Be the other from the next turn on, with this one's store. Turns in hand finish as they began."""
-        vars(self).update({**vars(other), "store": self.store})
+        kept = {name: vars(self)[name] for name in ("store", "channels", "_going_on")}
+        vars(self).update({**vars(other), **kept})
 
     # ---- a turn ----
 
+    async def accept(self, message: UserMessage) -> bool:
+        """Keep a message for a worker to answer. True when it is new; it is safe in the store when this returns.
+
+        For channels that acknowledge at once: the replies go out by `Channel.send`.
+        """
+        channel = self.channels.get(message.channel)
+        remember, wait = getattr(channel, "remember", DAY), getattr(channel, "wait", 0.0)
+        return await self.store.accept(message, remember=remember, wait=wait)
+
     async def handle(self, message: UserMessage) -> list[BotMessage]:
         """Take one turn and return the replies. The same message a second time gets the same replies."""
-        is_new = await self.store.accept(message)
-        async with self.store.lease(message.conversation_id) as lease:
-            if not is_new:
-                replies = await self.store.replies(message.conversation_id, message.message_id)
-                if replies is not None:
-                    return replies
-            async with self._turn(lease, message.message_id) as (assistant, tracker):
-                before = tracker.event_count
-                await assistant.start_session_if_due(tracker)
-                await assistant.answer(tracker, await assistant.hear(message, tracker), message)
-        return [event.message for event in tracker.events_since(before) if isinstance(event, BotUttered)]
+        self._require_model()
+        channel = self.channels.get(message.channel)
+        begun = await self.store.begin(message, remember=getattr(channel, "remember", DAY))
+        lease = begun.lease
+        while lease and not begun.answer.done():
+            lease = await self._one_more(lease, message)
+        if lease:
+            self._go_on(lease)
+        try:
+            async with asyncio.timeout(None if begun.answer.done() else LONGEST_WAIT):
+                return await begun.answer
+        except TimeoutError as error:
+            who = message.conversation_id
+            raise StoreUnavailable(f"'{who}': no worker has answered within {LONGEST_WAIT} s") from error
+
+    async def _one_more(self, lease: Lease, wanted: UserMessage) -> Lease | None:
+        """A turn on the way to `wanted`: another message's failure is not this caller's."""
+        is_wanted = lease.messages[0].message_id == wanted.message_id
+        try:
+            return await self.take_turn(lease)
+        except StoreError:
+            raise
+        except Exception as error:
+            if is_wanted:
+                raise
+            log.error("conversation %s: %s", lease.conversation_id, describe(error))
+            return await self.store.claim(lease.conversation_id)
+
+    def _go_on(self, lease: Lease) -> None:
+        """Answer what waits in this conversation, with nobody waiting for it here."""
+        task = asyncio.create_task(self.work(lease))
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
+
+    async def work(self, lease: Lease | None) -> None:
+        """Answer all that waits in the conversation. What fails is tried again, and in the end set aside."""
+        while lease:
+            conversation_id = lease.conversation_id
+            try:
+                lease = await self.take_turn(lease)
+            except LeaseLost as error:
+                log.warning("%s", error)
+                return
+            except Exception as error:
+                log.error("conversation %s: %s", conversation_id, describe(error))
+                return
+
+    async def take_turn(self, lease: Lease) -> Lease | None:
+        """Answer the oldest message under a lease that came by `begin` or `claim`; the next lease, if more waits.
+
+        The lease is given back when the turn fails; a message that has failed `MOST_ATTEMPTS` times is set aside.
+        """
+        messages = self._together(lease.messages)
+        message = merged(messages)
+        try:
+            hand = await self._resume(lease)
+            if lease.attempts >= MOST_ATTEMPTS:
+                return await self._set_aside(hand, messages)
+            await hand.assistant.take(message, hand.tracker)
+            return await self._commit(hand, messages)
+        except BaseException as error:
+            await self._give_back(lease, failed=not isinstance(error, asyncio.CancelledError | StoreUnavailable))
+            raise
+
+    async def take(self, message: UserMessage, tracker: Tracker) -> None:
+        """All that follows from a message. The tracker takes it in; nothing is stored yet."""
+        if message.kind != "message":
+            await reminders.take(self, tracker, message)
+            return
+        await self.start_session_if_due(tracker)
+        await self.answer(tracker, await self.hear(message, tracker), message)
+
+    def _together(self, waiting: Sequence[UserMessage]) -> list[UserMessage]:
+        """The messages that make one turn: on a channel with a `wait`, all that was typed in a row."""
+        first = waiting[0]
+        if not getattr(self.channels.get(first.channel), "wait", 0.0):
+            return [first]
+
+        def is_plain(message: UserMessage) -> bool:
+            return message.kind == "message" and not message.payload and not message.attachments
+
+        return [*itertools.takewhile(is_plain, waiting)] or [first]
+
+    async def _set_aside(self, hand: _InHand, messages: Sequence[UserMessage]) -> Lease | None:
+        """Give a message up that nobody could answer: the customer hears so, and the others go on."""
+        who, tracker = hand.lease.conversation_id, hand.tracker
+        reason = f"it failed {hand.lease.attempts} times"
+        log.error("conversation %s: message %s is set aside: %s", who, messages[0].message_id, reason)
+        if messages[0].kind == "message":
+            tracker.apply_all(hand.assistant.actions.apologise(tracker))
+        return await self._commit(hand, messages[:1], set_aside=reason)
+
+    async def _give_back(self, lease: Lease, *, failed: bool) -> None:
+        try:
+            await self.store.release(lease, failed=failed)
+        except StoreError as error:
+            log.warning("conversation %s: its lease runs out by itself: %s", lease.conversation_id, error)
 
     @asynccontextmanager
-    async def turn(self, conversation_id: str) -> AsyncIterator[tuple[Assistant, Tracker]]:
+    async def turn(
+        self, conversation_id: str, *, channel: str | None = None
+    ) -> AsyncIterator[tuple[Assistant, Tracker]]:
         """For whoever changes a conversation without a message: what the tracker takes in is committed in the end.
 
-        The assistant that comes with it is this one as it is now, whatever takes over meanwhile.
+        The assistant that comes with it is this one as it is now, whatever takes over meanwhile. Replies are sent on
+        `channel`, if one is named.
         """
-        async with self.store.lease(conversation_id) as lease, self._turn(lease) as turn:
-            yield turn
+        self._require_model()
+        async with self.store.lease(conversation_id) as lease:
+            hand = await self._resume(lease)
+            yield hand.assistant, hand.tracker
+            if hand.tracker.event_count > hand.before:
+                await self._commit(hand, channel=channel)
 
-    @asynccontextmanager
-    async def _turn(self, lease: Lease, message_id: str | None = None) -> AsyncIterator[tuple[Assistant, Tracker]]:
+    def _require_model(self) -> None:
         if not self.has_model:
             raise ModelError("there is no model loaded: load one, then send the same again")
+
+    async def _resume(self, lease: Lease) -> _InHand:
         # As it is now, whatever takes over meanwhile; `copy.copy` would take a tenth of a turn.
         assistant = object.__new__(Assistant)
         vars(assistant).update(vars(self))
-        tracker = await self.store.load(lease.conversation_id, assistant.domain)
-        before = tracker.event_count
-        yield assistant, tracker
-        events = tuple(tracker.events_since(before))
-        if events or message_id:
-            await self.store.commit(lease, Turn(lease.conversation_id, events, message_id), tracker)
+        tracker = await self.store.resume(lease, assistant.domain)
+        return _InHand(assistant, lease, tracker, tracker.event_count, tracker.reminders)
+
+    async def _commit(
+        self,
+        hand: _InHand,
+        messages: Sequence[UserMessage] = (),
+        *,
+        channel: str | None = None,
+        set_aside: str | None = None,
+    ) -> Lease | None:
+        tracker = hand.tracker
+        events = tuple(tracker.events_since(hand.before))
+        channel = channel or (messages[0].channel if messages else None)
+        turn = Turn(
+            tracker.conversation_id,
+            events,
+            tuple(message.message_id for message in messages),
+            self._deliveries(channel, tracker, events, messages),
+            reminders.timers(hand.reminders, tracker, hand.assistant.domain),
+            set_aside,
+        )
+        return await self.store.commit(hand.lease, turn, tracker)
+
+    def _deliveries(
+        self, name: str | None, tracker: Tracker, events: Sequence[Event], messages: Sequence[UserMessage]
+    ) -> tuple[Delivery, ...]:
+        """The replies that a channel has to send by itself."""
+        channel = self.channels.get(name or "")
+        if name is None or channel is None or not getattr(channel, "sends", True):
+            return ()
+        replies = [event.message for event in events if isinstance(event, BotUttered)]
+        # What an API caller does is done once: its place in the history tells it from all else.
+        key = _key(messages[0]) if messages else _digest(tracker.conversation_id, tracker.event_count)
+        return tuple(
+            Delivery(tracker.conversation_id, f"{key}-{number}", name, tracker.sender_id, reply)
+            for number, reply in enumerate(replies)
+        )
 
     async def answer(self, tracker: Tracker, uttered: UserUttered, message: UserMessage) -> None:
         """What follows from what was heard: slots are filled, and actions run until the bot listens."""
@@ -269,7 +421,7 @@ class Assistant:
             await self._start_session(tracker)
 
     def _session_is_over(self, tracker: Tracker) -> bool:
-        if tracker.event_count == 0:
+        if tracker.event_count == 0 or (tracker.events and isinstance(tracker.events[-1], SessionEnded)):
             return True
         minutes = self.domain.session.expiration_minutes
         heard = tracker.latest_message
@@ -298,10 +450,35 @@ class Assistant:
         return tracker_state(tracker, events, include_events)
 
 
+@dataclass(frozen=True, slots=True)
+class _InHand:
+    """A conversation under a lease: the assistant and the tracker of its turn, and what that held before."""
+
+    assistant: Assistant
+    lease: Lease
+    tracker: Tracker
+    before: int
+    reminders: Mapping[str, ReminderScheduled]
+
+
+def merged(messages: Sequence[UserMessage]) -> UserMessage:
+    """What was typed in a row as one message: with the id of the first one, when the last one came."""
+    if len(messages) == 1:
+        return messages[0]
+    texts = [message.text.strip() for message in messages]
+    together: dict[str, Any] = {}
+    for message in messages:
+        together.update(message.metadata)
+    return dataclasses.replace(messages[0], text="\n".join(texts), metadata=together, timestamp=messages[-1].timestamp)
+
+
 def _key(message: UserMessage) -> str:
     """The same for every retry of this turn, and for nothing else, whatever the ids are."""
-    parts = orjson.dumps([message.conversation_id, message.message_id])
-    return hashlib.sha256(parts).hexdigest()
+    return _digest(message.conversation_id, message.message_id)
+
+
+def _digest(*parts: str | int) -> str:
+    return hashlib.sha256(orjson.dumps(parts)).hexdigest()
 
 
 def _clean(text: str) -> str:

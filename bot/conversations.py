@@ -33,16 +33,16 @@ class Outcome:
         return Outcome(tracker, tuple(said))
 
 
-async def find(assistant: Assistant, name: str, channels: Sequence[str] = ()) -> str:
+async def find(assistant: Assistant, name: str) -> str:
     """The conversation id for what a caller names: `telegram:42` as it is, a bare sender as the REST channel's.
 
-    What nobody has begun yet belongs to REST, unless it names one of the `channels`.
+    What nobody has begun yet belongs to REST, unless it names a channel that is open.
     """
     if (await assistant.tracker(name)).event_count:
         return name
     channel, colon, _ = name.partition(":")
     bare = f"rest:{name}"
-    if not colon or channel not in channels or (await assistant.tracker(bare)).event_count:
+    if not colon or channel not in assistant.channels or (await assistant.tracker(bare)).event_count:
         return bare
     return name
 
@@ -82,9 +82,14 @@ async def begun(assistant: Assistant, conversation_id: str) -> Tracker:
     return tracker
 
 
-async def append(assistant: Assistant, conversation_id: str, events: Sequence[Event]) -> Tracker:
-    """Add events. A new conversation gets its session first, unless the events begin one."""
-    async with assistant.turn(conversation_id) as (now, tracker):
+async def append(
+    assistant: Assistant, conversation_id: str, events: Sequence[Event], channel: str | None = None
+) -> Tracker:
+    """Add events. A new conversation gets its session first, unless the events begin one.
+
+    `channel` sends what the bot says in them; here as below, replies are left to the caller where it is None.
+    """
+    async with assistant.turn(conversation_id, channel=channel) as (now, tracker):
         if not tracker.event_count and not _begin_a_session(events):
             await now.start_session_if_due(tracker)
         await now.take_in(tracker, events)
@@ -108,10 +113,14 @@ async def replace(assistant: Assistant, conversation_id: str, events: Sequence[E
 
 
 async def trigger_intent(
-    assistant: Assistant, conversation_id: str, intent: str, entities: Sequence[Mapping[str, Any]]
+    assistant: Assistant,
+    conversation_id: str,
+    intent: str,
+    entities: Sequence[Mapping[str, Any]],
+    channel: str | None = None,
 ) -> Outcome:
     """As if the customer had said something with this intent; nothing of it is shown to them but the replies."""
-    async with assistant.turn(conversation_id) as (now, tracker):
+    async with assistant.turn(conversation_id, channel=channel) as (now, tracker):
         before = tracker.event_count
         await now.start_session_if_due(tracker)
         uttered = UserUttered(
@@ -128,9 +137,11 @@ async def trigger_intent(
     return Outcome.since(tracker, before)
 
 
-async def execute(assistant: Assistant, conversation_id: str, prediction: Prediction) -> Outcome:
+async def execute(
+    assistant: Assistant, conversation_id: str, prediction: Prediction, channel: str | None = None
+) -> Outcome:
     """Run one action, as if a policy had predicted it. `UnknownName` when there is none of that name."""
-    async with assistant.turn(conversation_id) as (now, tracker):
+    async with assistant.turn(conversation_id, channel=channel) as (now, tracker):
         if not now.actions.has(prediction.action):
             raise UnknownName("action", prediction.action, action_names(now.domain))
         before = tracker.event_count

@@ -21,7 +21,8 @@
     │   └── LLMBadReply
     └── StoreError
         ├── LeaseLost
-        └── StoreUnavailable
+        └── StoreUnavailable     503: the platform keeps the message
+            └── StoreFull        too many messages wait
 
 A message says what happened, where, and what to do. A vendor's exception becomes one of these in the
 file that imports the vendor, nowhere else.
@@ -30,6 +31,7 @@ file that imports the vendor, nowhere else.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -114,12 +116,18 @@ class InvalidSignature(ChannelError):
 
 
 class DeliveryError(ChannelError):
-    """A reply could not be delivered. `retry_after` is in seconds, None when the platform names no delay."""
+    """A reply could not be delivered. `retry_after` is in seconds, None when the platform names no delay.
 
-    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+    `is_final` when there is no use in trying again: the customer has left, the message is not allowed there.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None, is_final: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self.is_final = is_final
 
 
 class ActionError(FrontdeskError):
@@ -164,6 +172,22 @@ class LeaseLost(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store does not answer; the platform is asked to deliver again later."""
+
+
+class StoreFull(StoreUnavailable):
+    """Too many messages wait: this one was not accepted, and may come again in a moment."""
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its type and the places it came through, innermost last.
+
+    Only our own errors' messages are told: another's could quote the customer.
+    """
+    told = f": {error}" if isinstance(error, FrontdeskError) else ""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+    cause = error.__cause__
+    return f"{type(error).__name__}{told} at {places}" + (f" caused by {describe(cause)}" if cause else "")
 
 
 def suggest(name: str, known: Iterable[str], most: int = 12) -> str:

@@ -6,7 +6,6 @@ The error body is Rasa's. Source: https://rasa.com/docs/rasa/pages/http-api
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from starlette.responses import Response
 
 from bot import __version__
 from bot.access import Access
-from bot.errors import FrontdeskError, InvalidSignature, ModelError, StoreError
+from bot.errors import FrontdeskError, InvalidSignature, ModelError, StoreError, StoreFull, describe
 from bot.payloads import DEEPEST_JSON, is_shallow
 
 log = logging.getLogger(__name__)
@@ -200,6 +199,10 @@ async def answer_error(request: Request, error: Exception) -> Response:
             return answer_problem(error.status_code, error.detail.replace(" ", ""), error.detail, headers=error.headers)
         case ClientDisconnect():
             return Response(status_code=400)
+        case StoreFull():
+            log.warning("conversation %s: %s %s: %s", *_where(request), error)
+            message = "Too many messages wait just now. Send the same message again in a moment."
+            return answer_problem(503, "TooManyMessages", message, headers={"Retry-After": "5"})
     log.error("conversation %s: %s %s: %s", *_where(request), describe(error))
     if isinstance(error, StoreError):
         message = "The conversation cannot be reached just now. Send the same message again in a moment."
@@ -210,15 +213,3 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 def _where(request: Request) -> tuple[str, str, str]:
     return request.scope.get("conversation_id", "-"), request.method, request.url.path
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line: its type and the places it came through, innermost last.
-
-    Only our own errors' messages are told: another's could quote the customer.
-    """
-    told = f": {error}" if isinstance(error, FrontdeskError) else ""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    places = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
-    cause = error.__cause__
-    return f"{type(error).__name__}{told} at {places}" + (f" caused by {describe(cause)}" if cause else "")

@@ -5,7 +5,7 @@
 | component     | bot/nlu/spelling_corrector.py | `parse(parses)`; if it learns: `train`, `save`, `load`    |
 | policy        | bot/policies/my_policy.py     | `priority`, `predict(tracker, domain)`; the same three    |
 | action        | actions/refund.py             | `name()`, `run(dispatcher, tracker, domain)`              |
-| channel       | channels/whatsapp.py          | `routes(assistant)`, `send(sender_id, messages)`          |
+| channel       | channels/whatsapp.py          | `routes(assistant)`, `send(delivery)`                     |
 | LLM provider  | bot/llm/mistral.py            | `complete(messages, deadline)`                            |
 | store         | bot/stores/postgres.py        | the calls of `Store`                                  |
 
@@ -16,12 +16,13 @@ Constructor keywords are the configuration schema.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from bot.domain import Domain
 from bot.events import Event, SlotSet
@@ -210,13 +211,19 @@ async def _maybe(value: Any | Awaitable[Any]) -> Any:
 
 
 class Channel(Protocol):
-    """One platform: its routes under `/webhooks/<name>/`, and how a message reaches a customer there."""
+    """One platform: its routes under `/webhooks/<name>/`, and how a message reaches a customer there.
+
+    A route whose caller waits for the replies awaits `assistant.handle(message)`; one that only acknowledges awaits
+    `assistant.accept(message)`, and the replies are sent. `send` is called for one reply after the other, in order;
+    it raises `DeliveryError`, with `retry_after` where the platform says so, and `is_final` when there is no use in
+    trying again. A channel that cannot write by itself says so with `sends = False`.
+    """
 
     name: str
 
     def routes(self, assistant: Assistant) -> Sequence[BaseRoute]: ...
 
-    async def send(self, sender_id: str, messages: Sequence[BotMessage]) -> None: ...
+    async def send(self, delivery: Delivery) -> None: ...
 
 
 # ---- the language model --------------------------------------------------------------------------
@@ -250,56 +257,182 @@ class LLMProvider(Protocol):
 
 # ---- the store -----------------------------------------------------------------------------------
 
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A reply on its way to a customer: what `Channel.send` is called with.
+
+    `key` is the same however often it is tried and never that of another reply: a platform that knows idempotency
+    keys delivers it once. `attempts` are those made before.
+    """
+
+    conversation_id: str
+    key: str
+    channel: str
+    sender_id: str
+    message: BotMessage
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Something that is due later: `message` comes into the inbox at `due` (seconds since 1970).
+
+    `name` is unique in a conversation: a timer takes the place of an earlier one of its name. Without a message,
+    that one is cancelled.
+    """
+
+    name: str
+    due: float = 0.0
+    message: UserMessage | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """All that a turn leaves behind, stored whole or not at all.
 
-    `events` are new, in order; the replies are its `BotUttered`s. `message_id` is the inbox message
-    it consumed (None when an API caller appended events).
+    `events` are new, in order; the replies are its `BotUttered`s. `message_ids` are the inbox messages that it
+    consumed (none when an API caller appended events). `deliveries` go out by their channel, in order, after all
+    earlier ones of the conversation; replies that the caller waits for are not among them. `timers` are set or
+    cancelled. `set_aside` says why the messages were given up: they are kept as dead letters.
     """
 
     conversation_id: str
     events: tuple[Event, ...]
-    message_id: str | None = None
+    message_ids: tuple[str, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    set_aside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to commit to one conversation. A higher `token` has taken over from a lower one."""
+    """The right to commit to one conversation. A higher `token` has taken over from a lower one.
+
+    `messages` are those that wait in the inbox, oldest first (the first 20 at most); `attempts` is how often the
+    oldest was begun before and not finished. `state` is the store's own: what `resume` needs.
+    """
 
     conversation_id: str
     token: int
+    messages: tuple[UserMessage, ...] = ()
+    attempts: int = 0
+    state: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A message was accepted. `answer` is done with its replies when its turn is committed, wherever that happens.
+
+    `lease` is the right to take the turn, when nobody had the conversation; whoever has it answers the message.
+    """
+
+    answer: asyncio.Future[list[BotMessage]]
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLease:
+    """The right to deliver what is waiting in one conversation's outbox, oldest first (the first 20 at most)."""
+
+    conversation_id: str
+    token: int
+    deliveries: tuple[Delivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A conversation that nobody has in hand: `kind` says whether its inbox or its outbox waits."""
+
+    kind: Literal["inbox", "outbox"]
+    conversation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message or a delivery that was given up, and why. `at` is in seconds since 1970."""
+
+    id: str
+    conversation_id: str
+    reason: str
+    at: float
+    content: UserMessage | Delivery
 
 
 class Store(Protocol):
     """Conversations, durable to the degree that the store promises. One contract test runs over all.
 
-    `accept` puts a message into the inbox and answers False when that (conversation, message id) was
-    there before, consumed or not. `pending` lists what was accepted and not consumed, oldest first.
-    `lease` gives one turn at a time per conversation, in the order of asking. `load` returns a fresh
-    tracker, empty for a new conversation; its cost does not depend on the length of the history.
-    `commit` stores turn, snapshot (the tracker after the turn) and the consumed message id in one step;
-    the message need not have been accepted. It raises `LeaseLost`, and stores nothing, when another
-    holder has the lease, the conversation has moved on, or the message was answered before; a value that
-    is no JSON is a `StoreError` that names the event. `replace` stores a turn and its snapshot in place of
-    all that there was, under the same conditions; messages that were answered stay answered. `replies`
-    answers a message that comes again (None: not consumed yet). `events` reads the history, oldest first.
-    `conversation_ids` lists those after an id, in the order of their letters. `delete` erases a conversation
-    wholly, and a turn under way can no longer be committed.
+    Inbox. `accept` puts a message into its conversation's inbox and answers False when that (conversation, message
+    id) was there within the last `remember` seconds, consumed or not: of any number of workers, one is told True.
+    `begin` does the same for a caller who waits for the answer, and takes the lease along where nobody has it; a
+    message that was answered before has its answer at once. `ready` waits until a conversation that nobody has in
+    hand has something to be done (each is told to one worker), `claim` takes its lease; None when somebody was
+    faster or nothing waits. What was accepted and not committed is `ready` again when its lease has run out, and
+    after a restart. `pending` lists it, oldest first. `wait` seconds pass before a turn begins, in case more comes
+    from the same customer. A full inbox is a `StoreFull`.
+
+    Turn. A lease that this process holds is kept alive by the store until it is given back. `resume` is the tracker
+    under a lease, `load` that of a conversation for reading; both are fresh, empty for a new conversation, and cost
+    the same however long the history is. `commit` stores events, snapshot (the tracker after the turn), consumed
+    message ids, deliveries and timers in one step. It raises `LeaseLost`, and stores nothing, when another holder
+    has the lease, the conversation has moved on, or a message was answered before; a value that is no JSON is a
+    `StoreError` that names the event. A lease that came by `begin` or `claim` ends with it: the result is the next
+    one, when more messages wait. `release` gives a lease back without a commit: its messages wait again, and
+    `failed` counts an attempt. `lease` gives the right to one conversation without a message, in the order of
+    asking; it ends with the block, however often something was committed in it. `replace` stores a turn and its
+    snapshot in place of all that there was, under the conditions of `commit`; messages that were answered stay
+    answered.
+
+    Outbox. `claim_outbox` takes the right to deliver a conversation's replies; `delivered` strikes the first one
+    off, `postpone` tries it again after `seconds`, `give_up` makes it a dead letter; the result is what is left.
+    `dead_letters` lists what was given up, oldest first; `revive` puts one back at the end of its conversation's
+    inbox or outbox, `bury` forgets it; both answer whether it was there.
+
+    Reading. `replies` answers a message that comes again (None: not consumed yet). `events` reads the history,
+    oldest first. `conversation_ids` lists those after an id, in the order of their letters. `delete` erases a
+    conversation wholly, and a turn under way can no longer be committed.
+
+    Encryption, in a store that has `encryption_keys` (see bot/stores/sealing.py). `reseal` closes with the first key
+    what another one did, or none, and answers how many pieces that were; others may go on meanwhile.
     """
 
-    async def accept(self, message: UserMessage) -> bool: ...
+    async def accept(self, message: UserMessage, *, remember: float = DAY, wait: float = 0.0) -> bool: ...
 
-    async def pending(self) -> list[UserMessage]: ...
+    async def begin(self, message: UserMessage, *, remember: float = DAY) -> Begun: ...
+
+    async def ready(self) -> Work: ...
+
+    async def claim(self, conversation_id: str) -> Lease | None: ...
 
     def lease(self, conversation_id: str) -> AbstractAsyncContextManager[Lease]: ...
 
-    async def load(self, conversation_id: str, domain: Domain) -> Tracker: ...
+    async def resume(self, lease: Lease, domain: Domain) -> Tracker: ...
 
-    async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> None: ...
+    async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> Lease | None: ...
 
     async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None: ...
+
+    async def release(self, lease: Lease, *, failed: bool = False) -> None: ...
+
+    async def claim_outbox(self, conversation_id: str) -> OutboxLease | None: ...
+
+    async def delivered(self, lease: OutboxLease) -> OutboxLease | None: ...
+
+    async def postpone(self, lease: OutboxLease, seconds: float) -> None: ...
+
+    async def give_up(self, lease: OutboxLease, reason: str) -> OutboxLease | None: ...
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]: ...
+
+    async def revive(self, letter_id: str) -> bool: ...
+
+    async def bury(self, letter_id: str) -> bool: ...
+
+    async def pending(self) -> list[UserMessage]: ...
+
+    async def load(self, conversation_id: str, domain: Domain) -> Tracker: ...
 
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None: ...
 
@@ -308,5 +441,7 @@ class Store(Protocol):
     async def conversation_ids(self, *, after: str = "", limit: int = 1000) -> list[str]: ...
 
     async def delete(self, conversation_id: str) -> None: ...
+
+    async def reseal(self) -> int: ...
 
     async def close(self) -> None: ...

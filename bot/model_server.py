@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bot.errors import ConfigError, FrontdeskError, ModelError
-from bot.http import describe
+from bot.errors import ConfigError, FrontdeskError, ModelError, describe
 from bot.messages import EMPTY
 from bot.model_archive import LARGEST, SUFFIX
 from bot.serving import Serving
@@ -69,6 +68,14 @@ class ModelServer:
             raise ModelError(f"the model server {self.shown_url} cannot be reached ({type(error).__name__})") from error
         self._etag = answer.headers.get("ETag")
         return True
+
+    async def pull_first(self, serving: Serving) -> None:
+        """A server that has no model yet, or is away, is asked again later."""
+        try:
+            if not await self.pull(serving):
+                log.warning("the model server %s has no model yet", self.shown_url)
+        except FrontdeskError as error:
+            log.error("%s. It is asked again in %g s", error, self.wait)
 
     async def keep_pulling(self, serving: Serving) -> None:
         """Until cancelled. What goes wrong is said, and the model stays as it is."""

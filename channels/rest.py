@@ -18,6 +18,7 @@ from starlette.routing import Route
 from bot.assistant import Assistant
 from bot.errors import DeliveryError
 from bot.http import answer_json, id_of, is_authenticated, message_id_of, object_of, read_json, text_of
+from bot.interfaces import Delivery
 from bot.messages import BotMessage, UserMessage
 
 
@@ -25,12 +26,13 @@ class Rest:
     """`POST /webhooks/rest/webhook`. The caller waits for the answer, so there is nothing to configure."""
 
     name = "rest"
+    sends = False
 
     def routes(self, assistant: Assistant) -> Sequence[Route]:
         return [Route("/webhooks/rest/webhook", partial(receive, assistant), methods=["POST"])]
 
-    async def send(self, sender_id: str, messages: Sequence[BotMessage]) -> None:
-        raise DeliveryError(f"rest:{sender_id} can only be answered, not written to: use the callback channel")
+    async def send(self, delivery: Delivery) -> None:
+        raise DeliveryError("a caller of REST can only be answered, not written to", is_final=True)
 
 
 async def receive(assistant: Assistant, request: Request) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,16 +14,13 @@ from bot.assistant import Assistant
 from bot.channels.rest import write_messages
 from bot.conversations import Outcome
 from bot.domain import DEFAULT_INTENTS
-from bot.errors import DataError, DeliveryError, UnknownName
-from bot.events import BotUttered, Event, event_from_json
+from bot.errors import DataError, UnknownName
+from bot.events import Event, event_from_json
 from bot.http import RequestError, answer_json, bad_request
 from bot.interfaces import Prediction
-from bot.messages import BotMessage
 from bot.story_export import as_test_stories, sessions
 from bot.tracker import Tracker
 from bot.tracker_state import tracker_state
-
-log = logging.getLogger(__name__)
 
 NO_EVENTS = "Failed to validate the events format: the body must be an event or a list of events."
 
@@ -53,10 +49,8 @@ async def add_events(request: Request) -> Response:
     events = read_events(await body_of(request, "Events", NO_EVENTS))
     if not events:
         raise bad_request("Couldn't extract a proper event from the request body.", parameter="", **{"in": "body"})
-    tracker = await conversations.append(assistant, conversation_id, events)
-    if delivers:
-        said = [event.message for event in events if isinstance(event, BotUttered)]
-        await _deliver(request, tracker, said)
+    channel = await _sending(request, assistant, conversation_id) if delivers else None
+    tracker = await conversations.append(assistant, conversation_id, events, channel)
     return await _answer_state(assistant, tracker, include)
 
 
@@ -84,11 +78,12 @@ async def execute_action(request: Request) -> Response:
     nothing = "Name of the action not provided in request body."
     data = await body_of(request, "ActionToExecute", nothing, needs={"name": nothing})
     prediction = Prediction(data["name"], data.get("confidence") or 0.0, data.get("policy") or "")
+    channel = await _sending(request, assistant, conversation_id)
     try:
-        outcome = await conversations.execute(assistant, conversation_id, prediction)
+        outcome = await conversations.execute(assistant, conversation_id, prediction, channel)
     except UnknownName as error:
         raise RequestError(404, "NotFound", str(error), {"parameter": "name", "in": "body"}) from error
-    return await _answer_outcome(request, assistant, outcome, include)
+    return await _answer_outcome(assistant, outcome, include, channel)
 
 
 async def trigger_intent(request: Request) -> Response:
@@ -101,8 +96,9 @@ async def trigger_intent(request: Request) -> Response:
         entities = [{"entity": entity, "value": value} for entity, value in entities.items()]
     if name not in assistant.domain.intents and name not in DEFAULT_INTENTS:
         raise RequestError(404, "NotFound", f"The intent {name} does not exist in the domain.")
-    outcome = await conversations.trigger_intent(assistant, conversation_id, name, entities)
-    return await _answer_outcome(request, assistant, outcome, include)
+    channel = await _sending(request, assistant, conversation_id)
+    outcome = await conversations.trigger_intent(assistant, conversation_id, name, entities, channel)
+    return await _answer_outcome(assistant, outcome, include, channel)
 
 
 async def predict(request: Request) -> Response:
@@ -138,24 +134,17 @@ async def _answer_state(assistant: Assistant, tracker: Tracker, include: str) ->
     return answer_json(await conversations.state(assistant, tracker, include))
 
 
-async def _answer_outcome(request: Request, assistant: Assistant, outcome: Outcome, include: str) -> Response:
+async def _answer_outcome(assistant: Assistant, outcome: Outcome, include: str, channel: str | None) -> Response:
     body: dict[str, Any] = {"tracker": await conversations.state(assistant, outcome.tracker, include)}
-    if not await _deliver(request, outcome.tracker, outcome.replies):
+    if channel is None:
         body["messages"] = write_messages(outcome.tracker.sender_id, outcome.replies)
     return answer_json(body)
 
 
-async def _deliver(request: Request, tracker: Tracker, messages: Sequence[BotMessage]) -> bool:
-    """Send on the channel that `output_channel` names; False when there is none that could, or it failed."""
+async def _sending(request: Request, assistant: Assistant, conversation_id: str) -> str | None:
+    """The channel of `output_channel` that is to send the replies; None when there is none that could."""
     name = request.query_params.get("output_channel")
     if name == "latest":
-        name = tracker.latest_input_channel
-    channel = request.app.state.channels.get(name)
-    if channel is None:
-        return False
-    try:
-        await channel.send(tracker.sender_id, messages)
-    except DeliveryError as error:
-        log.warning("conversation %s: %s", tracker.conversation_id, error)
-        return False
-    return True
+        name = (await assistant.tracker(conversation_id)).latest_input_channel
+    channel = assistant.channels.get(name or "")
+    return name if channel is not None and getattr(channel, "sends", True) else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,9 +25,11 @@ from bot.http import LARGEST_BODY, RequestError, answer_json, bad_request, parse
 from bot.model_server import ModelServer
 from bot.model_storage import download
 from bot.payloads import read_payload
-from bot.serving import place_of
+from bot.serving import Serving, place_of
 from bot.tracker import Tracker
 from bot.tracker_state import tracker_state
+
+log = logging.getLogger(__name__)
 
 NO_TEXT = (
     "No text message defined in request_body. Add text message to request body in order to obtain the intent and "
@@ -81,23 +85,38 @@ async def load(request: Request) -> Response:
     data = parse_json(body)
     check_body(data, "ModelSource")
     try:
-        await _load(request, data)
+        await _load(request.app, data)
     except FrontdeskError as error:
         if isinstance(error, RequestError):
             raise
         message = f"Agent with name '{data.get('model_file')}' could not be loaded. {error}"
         raise bad_request(message, parameter="model", **{"in": "body"}) from error
+    _tell_the_others(request.app, data)
     return Response(status_code=204)
 
 
-async def _load(request: Request, data: Mapping[str, Any]) -> None:
-    serving = serving_of(request)
+def _tell_the_others(app: Starlette, data: Mapping[str, Any] | None) -> None:
+    """Where this is one of several processes, they take over the same model."""
+    if app.state.control:
+        app.state.control.say(model=data)
+
+
+async def do_as_told(app: Starlette, data: Mapping[str, Any] | None) -> None:
+    """Take over the model that another of our processes was asked to load (None: to unload)."""
+    try:
+        await (_unload(app) if data is None else _load(app, data))
+    except FrontdeskError as error:
+        log.error("the model that the other processes have cannot be loaded here: %s", error)
+
+
+async def _load(app: Starlette, data: Mapping[str, Any]) -> None:
+    serving: Serving = app.state.serving
     name = data.get("model_file") or ""
     if data.get("model_server"):
         server = _model_server(data["model_server"])
         if not await server.pull(serving):
             raise ConfigError(f"The model server {server.shown_url} has no model")
-        request.app.state.follow(server)
+        app.state.follow(server)
         return
     if data.get("remote_storage"):
         with tempfile.TemporaryDirectory(prefix="frontdesk-") as folder:
@@ -108,7 +127,7 @@ async def _load(request: Request, data: Mapping[str, Any]) -> None:
         await serving.load(place_of(name, serving.project))
     else:
         raise bad_request("No path to model file defined in request_body.")
-    request.app.state.follow(None)
+    app.state.follow(None)
 
 
 def _model_server(options: Mapping[str, Any]) -> ModelServer:
@@ -122,9 +141,14 @@ def _model_server(options: Mapping[str, Any]) -> ModelServer:
 
 async def unload(request: Request) -> Response:
     require_access(request)
-    request.app.state.follow(None)
-    await serving_of(request).unload()
+    await _unload(request.app)
+    _tell_the_others(request.app, None)
     return Response(status_code=204)
+
+
+async def _unload(app: Starlette) -> None:
+    app.state.follow(None)
+    await app.state.serving.unload()
 
 
 async def domain(request: Request) -> Response:

@@ -45,7 +45,7 @@ async def conversation_of(request: Request, *, must_exist: bool = False) -> tupl
     if len(name) > LONGEST_ID or _CONTROL.search(name):
         message = f"A conversation's id has at most {LONGEST_ID} characters, and no control characters."
         raise _in_path(message, "conversation_id")
-    found = await conversations.find(assistant, name, request.app.state.channels)
+    found = await conversations.find(assistant, name)
     request.scope["conversation_id"] = found
     if must_exist and not await conversations.exists(assistant, found):
         raise RequestError(404, "Not found", "Conversation ID not found.")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.commands import DebugOption, ProjectOption, load, open_assistant
+from bot.commands import DebugOption, ProjectOption, load, open_assistant, train_model
 from bot.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
     from bot.assistant import Assistant
+    from bot.model_server import ModelServer
     from bot.project import Project
+    from bot.serving import Serving
 
 app = typer.Typer()
 group = typer.Typer(name="run", invoke_without_command=True)
@@ -30,6 +34,12 @@ CertificateOption = Annotated[
 ]
 KeyOption = Annotated[Path | None, typer.Option("--ssl-keyfile", help="The certificate's key (PEM).")]
 PasswordOption = Annotated[str | None, typer.Option("--ssl-password", help="The key's password, if it has one.")]
+
+
+WorkersOption = Annotated[
+    int,
+    typer.Option("--workers", help="Processes. More than one share their conversations in Redis or PostgreSQL.", min=1),
+]
 
 
 @group.callback(epilog="Example: `frontdesk run --port 8080 --auth-token $TOKEN --cors https://my-bank.example`")
@@ -76,6 +86,7 @@ def run(
     request_timeout: Annotated[
         float, typer.Option("--request-timeout", help="Seconds that a request may take to arrive.", min=0.1)
     ] = 300,
+    workers: WorkersOption = 1,
     ssl_certificate: CertificateOption = None,
     ssl_keyfile: KeyOption = None,
     ssl_ca_file: Annotated[Path | None, typer.Option("--ssl-ca-file", help="Who signed the certificate (PEM).")] = None,
@@ -92,7 +103,8 @@ def run(
         return
     write_log(log_file, quiet=quiet)
     from bot.access import check_jwt
-    from bot.app import Limits, Tls, open_channels, serve
+    from bot.app import Limits, Tls, listen, open_channels, ready_line, serve
+    from bot.processes import is_one_of_several, run_several
     from bot.serving import model_server_of
 
     tls = Tls(ssl_certificate, ssl_keyfile, ssl_password, ssl_ca_file) if ssl_certificate else None
@@ -101,6 +113,12 @@ def run(
     if jwt_secret:
         check_jwt(jwt_secret, jwt_method)
     loaded = load(project, endpoints=endpoints, credentials=credentials)
+    if workers > 1 and not is_one_of_several():
+        check_shared(loaded, workers)
+        prepare(loaded, model, remote_storage)
+        with listen(interface, port) as listener:
+            run_several(workers, listener, ready_line(listener, interface, tls))
+        return
     channels = open_channels(channels_of(loaded, connector))
     assistant, model_file = open_served(loaded, model, remote_storage)
     serve(
@@ -119,6 +137,52 @@ def run(
         limits=Limits(request_timeout, response_timeout),
         tls=tls,
     )
+
+
+@group.command(epilog="Example: `frontdesk run worker --workers 4`, on a machine that reaches the same Redis")
+def worker(
+    project: ProjectOption = Path("."),
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", "-m", help="A model's folder or archive, or one of several. Default: that for the present data."
+        ),
+    ] = None,
+    endpoints: Annotated[
+        Path | None, typer.Option("--endpoints", help="Rasa's endpoints file.", show_default="endpoints.yml")
+    ] = None,
+    credentials: Annotated[
+        Path | None, typer.Option("--credentials", help="Rasa's credentials file.", show_default="credentials.yml")
+    ] = None,
+    remote_storage: Annotated[
+        str | None, typer.Option("--remote-storage", help="Where --model is: aws, gcs or azure.")
+    ] = None,
+    workers: WorkersOption = 1,
+    log_file: Annotated[Path | None, typer.Option("--log-file", help="Write the log to this file, too.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Log errors alone.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Answer what other processes have accepted, and deliver the replies; serves no pages.
+
+    For more turns at once than one machine takes: any number of these work on the same Redis or PostgreSQL.
+    """
+    write_log(log_file, quiet=quiet)
+    from bot.app import open_channels
+    from bot.processes import is_one_of_several, run_several
+    from bot.serving import Serving, model_server_of
+    from bot.worker import run_worker
+
+    loaded = load(project, endpoints=endpoints, credentials=credentials)
+    if not is_one_of_several():
+        check_shared(loaded, workers + 1)
+        if workers > 1:
+            prepare(loaded, model, remote_storage)
+            run_several(workers, None, f"{workers} workers are ready")
+            return
+    assistant, model_file = open_served(loaded, model, remote_storage)
+    server = model_server_of(loaded)
+    follow = partial(_follow, server, Serving(assistant, loaded, model_file)) if server else None
+    run_worker(assistant, open_channels(channels_of(loaded, None)), follow)
 
 
 @group.command(epilog="Example: `frontdesk run actions --port 5055 --actions lib.refunds`")
@@ -148,6 +212,32 @@ def actions(
         ssl_keyfile=ssl_keyfile,
         ssl_password=ssl_password,
     )
+
+
+async def _follow(server: ModelServer, serving: Serving) -> None:
+    if not serving.assistant.has_model:
+        await server.pull_first(serving)
+    await server.keep_pulling(serving)
+
+
+def check_shared(project: Project, processes: int) -> None:
+    """`ConfigError` when so many processes could not share the project's conversations."""
+    store = project.config.store
+    if processes > 1 and store.name in ("memory", "sqlite"):
+        raise ConfigError(
+            f"the store '{store.name}' is one process's: several share their conversations in Redis or PostgreSQL. "
+            "Set 'store' in config.yml to {type: redis, url: redis://…}",
+            store.source,
+        )
+
+
+def prepare(project: Project, model: Path | None, storage: str | None) -> None:
+    """Train once for all processes, when there is no model yet."""
+    from bot.training import find_model
+
+    if model is None and storage is None and not project.config.model_server and find_model(project) is None:
+        print("There is no model for the present data yet: training.", file=sys.stderr)
+        train_model(project)
 
 
 def channels_of(project: Project, only: str | None) -> dict[str, Mapping[str, Any]]:

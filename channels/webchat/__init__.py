@@ -25,6 +25,7 @@ from bot.assistant import Assistant
 from bot.errors import DeliveryError
 from bot.events import BotUttered, Event, UserUttered
 from bot.http import RequestError, answer_json, bearer_of, message_id_of, object_of, read_json, text_of
+from bot.interfaces import Delivery
 from bot.messages import BotMessage, UserMessage
 
 FOLDER = Path(__file__).resolve().parent
@@ -50,6 +51,7 @@ class Webchat:
     """
 
     name = "webchat"
+    sends = False
 
     def __init__(
         self,
@@ -74,8 +76,8 @@ class Webchat:
             Route("/", partial(page, _File.read("index.html", "text/html", PAGE_HEADERS))),
         ]
 
-    async def send(self, sender_id: str, messages: Sequence[BotMessage]) -> None:
-        raise DeliveryError(f"webchat:{sender_id} can only be answered, not written to")
+    async def send(self, delivery: Delivery) -> None:
+        raise DeliveryError("a visitor of the web chat can only be answered, not written to", is_final=True)
 
 
 def _spoken(option: str, value: Any, fits: Callable[[Any], bool]) -> Any:

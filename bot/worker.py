@@ -1,0 +1,185 @@
+"""Works off what waits: messages that were accepted, replies that are to be delivered. One per process.
+
+A worker has no state of its own: whatever it had in hand when it died is ready again when its lease has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from bot.assistant import Assistant
+from bot.errors import DeliveryError, StoreError, StoreUnavailable, describe
+from bot.interfaces import Channel, Delivery, OutboxLease
+from bot.processes import GRACE, Control, loop_factory
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 64
+"""Conversations that one worker has in hand."""
+PAUSE = 1.0
+"""Seconds until a store that does not answer is asked again."""
+LONGEST_DELIVERY = 30.0
+"""Seconds that a platform may take to accept a reply."""
+MOST_DELAY = 300.0
+"""Seconds between two attempts to deliver a reply, at most."""
+MOST_DELIVERIES = 30
+"""Attempts at a delivery, about two hours, before it becomes a dead letter."""
+
+
+class Worker:
+    """Answers with `assistant`, delivers by its channels, until it is stopped."""
+
+    def __init__(self, assistant: Assistant, *, at_once: int = AT_ONCE) -> None:
+        self._assistant = assistant
+        self._room = asyncio.Semaphore(at_once)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._main: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._main = asyncio.create_task(self._run())
+
+    async def stop(self, grace: float) -> None:
+        """Take nothing more; what is in hand may go on for `grace` seconds, and is given back then."""
+        if self._main:
+            self._main.cancel()
+            await asyncio.gather(self._main, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        is_away = False
+        while True:
+            await self._room.acquire()
+            try:
+                while not self._assistant.has_model:
+                    await asyncio.sleep(PAUSE)
+                work = await self._assistant.store.ready()
+            except BaseException as error:
+                self._room.release()
+                if not isinstance(error, StoreError):
+                    raise
+                if not is_away:
+                    log.error("the store is away, and asked again every %g s: %s", PAUSE, error)
+                is_away = True
+                await asyncio.sleep(PAUSE)
+                continue
+            if is_away:
+                log.warning("the store is back")
+            is_away = False
+            do = self._answer if work.kind == "inbox" else self._deliver
+            self._spawn(do(work.conversation_id))
+
+    def _spawn(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.release()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a worker's task failed: %s", describe(error))
+
+    async def _answer(self, conversation_id: str) -> None:
+        try:
+            await self._assistant.work(await self._assistant.store.claim(conversation_id))
+        except StoreUnavailable as error:
+            log.warning("conversation %s: %s", conversation_id, error)
+            await asyncio.sleep(PAUSE)
+
+    # ---- deliveries ----
+
+    async def _deliver(self, conversation_id: str) -> None:
+        """Everything in the outbox, in order; what cannot be delivered now holds up what comes after it."""
+        store = self._assistant.store
+        try:
+            lease = await store.claim_outbox(conversation_id)
+            while lease:
+                lease = await self._deliver_first(lease)
+        except StoreError as error:
+            # Whoever delivers it next repeats at most the one reply whose delivery could not be noted down.
+            log.warning("conversation %s: %s", conversation_id, error)
+
+    async def _deliver_first(self, lease: OutboxLease) -> OutboxLease | None:
+        store, delivery = self._assistant.store, lease.deliveries[0]
+        channel = self._assistant.channels.get(delivery.channel)
+        if channel is None:
+            return await self._give_up(lease, f"there is no channel '{delivery.channel}' here")
+        try:
+            await _send(channel, delivery)
+        except asyncio.CancelledError:
+            await store.postpone(lease, 0.0)
+            raise
+        except DeliveryError as error:
+            if error.is_final or delivery.attempts + 1 >= MOST_DELIVERIES:
+                return await self._give_up(lease, str(error))
+            delay = error.retry_after if error.retry_after is not None else _delay(delivery.attempts)
+            log.warning("conversation %s: %s: again in %g s", lease.conversation_id, error, delay)
+            await store.postpone(lease, delay)
+            return None
+        return await store.delivered(lease)
+
+    async def _give_up(self, lease: OutboxLease, reason: str) -> OutboxLease | None:
+        log.error("conversation %s: a reply is not delivered: %s", lease.conversation_id, reason)
+        return await self._assistant.store.give_up(lease, reason)
+
+
+async def _send(channel: Channel, delivery: Delivery) -> None:
+    try:
+        async with asyncio.timeout(LONGEST_DELIVERY):
+            await channel.send(delivery)
+    except TimeoutError as error:
+        raise DeliveryError(f"{channel.name} did not answer within {LONGEST_DELIVERY:g} s") from error
+    except DeliveryError:
+        raise
+    except Exception as error:
+        raise DeliveryError(f"{channel.name} failed: {describe(error)}") from error
+
+
+def _delay(attempts: int) -> float:
+    """Seconds until the next attempt: 1, 2, 4 and so on."""
+    return min(2.0**attempts, MOST_DELAY)
+
+
+def run_worker(
+    assistant: Assistant, channels: Sequence[Channel], follow: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> None:
+    """A process that serves no pages, until Ctrl-C or SIGTERM; turns in hand are finished first.
+
+    `follow` takes newer models over for as long as it runs.
+    """
+    control = Control.inherited()
+    assistant.channels = {channel.name: channel for channel in channels}
+
+    async def main() -> None:
+        stopped = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+        await assistant.start()
+        worker = Worker(assistant)
+        worker.start()
+        besides = [asyncio.create_task(follow())] if follow else []
+        if control:
+            besides.append(asyncio.create_task(control.listen(_is_not_ours)))
+            control.say(ready=True)
+        else:
+            print("The worker is ready", flush=True)
+        await stopped.wait()
+        for task in besides:
+            task.cancel()
+        await worker.stop(GRACE)
+        await assistant.close()
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(main())
+
+
+async def _is_not_ours(model: Any) -> None:
+    """No worker is asked to load a model: it comes from the project's folder, or from a model server."""
