@@ -1,0 +1,436 @@
+"""Plays conversations against real processes while everything breaks, and holds the ledger against the script.
+
+Usage: python tests/faults/driver.py [--store redis --store sentinel --store sqlite] [--kill-points 300] [--seed 1]
+
+The last line is `kill points: N, lost: 0, twice: 0, out of order: 0`. What was found is printed before it, with the
+command that plays the same again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+sys.path.append(str(Path(__file__).resolve().parent))
+sys.path.append(str(Path(__file__).resolve().parent / "project"))
+
+import bank
+from fleet import Fleet, Platform, Process
+from ledger import Ledger, Verdict, judge, read, repeated
+from network import Proxy
+from plan import Fault, faults
+from script import Customer, customers
+from servers import SERVICE, RedisServer, Trio, until
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SHARES = {"redis": 0.7, "sentinel": 0.12, "sqlite": 0.18}
+"""Of the kill points, where no store is named."""
+AT_ONCE = 3
+"""Faults that are on their way at the same time."""
+LEASE = 1.5
+"""Seconds after which a dead worker's conversation is taken over, in place of the product's ten."""
+OUTAGE = 0.5, 3.0
+"""Seconds that something is away."""
+UNREACHED = 20.0
+"""Seconds after which a fault whose point nobody passes is taken back."""
+QUIET = 90.0
+"""Seconds in which all must be answered once nothing breaks any more."""
+AFTERMATH = 4.0
+"""Seconds that are left to whatever might still come twice."""
+CUSTOMERS = 12
+FAULTS = 20
+"""Of one act."""
+
+Say = Callable[[str], None]
+
+
+class Run:
+    """One store, one seed: servers, processes, acts, verdict."""
+
+    def __init__(self, store: str, seed: int, folder: Path, say: Say = print) -> None:
+        self.store = store
+        self.seed = seed
+        self.folder = folder
+        self._say = say
+        self._ledger = Ledger(folder / "ledger.jsonl")
+        self._warrants = folder / "warrants"
+        self._warrants.mkdir()
+        self._secret = secrets.token_hex(16)
+        self._bank = folder / "bank.db"
+        self._platform = Platform(folder / "ledger.jsonl", str(seed), self._secret)
+        self._fleet = Fleet([], self._platform)
+        self._redis: RedisServer | None = None
+        self._trio: Trio | None = None
+        self._proxies: dict[str, Proxy] = {}
+        self._faults: dict[str, Fault] = {}
+        self._done: dict[str, asyncio.Event] = {}
+        self._customers: list[Customer] = []
+        self._control: asyncio.Server | None = None
+        self._mending: set[asyncio.Task[None]] = set()
+        self.passed: Counter[str] = Counter()
+        self.deeds: Counter[str] = Counter()
+        self.unreached = 0
+
+    async def __aenter__(self) -> Run:
+        bank.found(self._bank)
+        self._control = await asyncio.start_server(self._passed, "127.0.0.1", 0)
+        await self._platform.start()
+        await self._start_store()
+        await self._prepare_project()
+        self._fleet = Fleet(await self._processes(), self._platform)
+        await self._fleet.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for task in list(self._mending):
+            task.cancel()
+        await asyncio.gather(*self._mending, return_exceptions=True)
+        await self._fleet.stop()
+        await self._platform.stop()
+        for proxy in self._proxies.values():
+            await proxy.close()
+        if self._redis is not None:
+            await self._redis.kill()
+        if self._trio is not None:
+            await self._trio.stop()
+        if self._control is not None:
+            self._control.close()
+        self._ledger.close()
+
+    # ---- the stage ----
+
+    async def _start_store(self) -> None:
+        if self.store == "redis":
+            self._redis = RedisServer(self.folder / "redis")
+            await self._redis.start()
+        elif self.store == "sentinel":
+            self._trio = Trio(self.folder / "trio")
+            await self._trio.start()
+
+    async def _prepare_project(self) -> None:
+        """A copy of the project with the store in its configuration, trained."""
+        project = self.folder / "project"
+        shutil.copytree(HERE / "project", project, ignore=shutil.ignore_patterns("models", "__pycache__"))
+        with (project / "config.yml").open("a", encoding="utf-8") as config:
+            config.write(f"store: {json.dumps(self._store_options())}\n")
+        environment = {**os.environ, **self._environment("train", port=1)}
+        training = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot.cli", "train"), cwd=project, env=environment, stdout=asyncio.subprocess.DEVNULL
+        )
+        assert await training.wait() == 0, "the project could not be trained"
+
+    def _store_options(self) -> Mapping[str, Any]:
+        match self.store:
+            case "redis":
+                return {"type": "redis", "url": "${FAULTS_REDIS}", "lease": LEASE}
+            case "sentinel":
+                assert self._trio is not None
+                watchers = [f"127.0.0.1:{sentinel.port}" for sentinel in self._trio.sentinels]
+                return {"type": "redis", "sentinels": watchers, "service": SERVICE, "lease": LEASE}
+        return {"type": self.store}
+
+    def _environment(self, name: str, port: int) -> dict[str, str]:
+        assert self._control is not None
+        python_path = os.pathsep.join((str(ROOT), str(self.folder / "project")))
+        return {
+            "HOOK_SECRET": self._secret,
+            "HOOK_PLATFORM": self._platform.url,
+            "FAULTS_BANK": str(self._bank),
+            "FAULTS_WARRANTS": str(self._warrants) if name != "train" else "",
+            "FAULTS_CONTROL": str(self._control.sockets[0].getsockname()[1]),
+            "FAULTS_STORE": "redis" if self.store == "sentinel" else self.store,
+            "FAULTS_REDIS": f"redis://127.0.0.1:{port}/0",
+            "FAULTS_NAME": name,
+            "PYTHONPATH": python_path,
+        }
+
+    async def _processes(self) -> list[Process]:
+        """One for SQLite; else web processes and workers, each with a network of its own."""
+        if self.store in ("sqlite", "memory"):
+            words = {"web": ["run", "--port", "0"]}
+        else:
+            words = {
+                "web-1": ["run", "--port", "0"],
+                "web-2": ["run", "--port", "0", "--workers", "2"],
+                "worker": ["run", "worker"],
+            }
+        processes = []
+        for name, command in words.items():
+            port = 1
+            if self._redis is not None:
+                proxy = self._proxies[name] = Proxy(lambda: self._redis.port if self._redis else 0)
+                await proxy.start()
+                port = proxy.port
+            processes.append(Process(name, command, self.folder, self._environment(name, port)))
+        return processes
+
+    # ---- the acts ----
+
+    async def act(self, number: int, count: int) -> None:
+        """New customers, and so many faults while they talk; returns when nothing moves any more."""
+        cast = customers(self.seed, number, CUSTOMERS)
+        plan = faults(self.seed, number, self.store, cast, count)
+        self._customers += cast
+        self._faults = {fault.warrant: fault for fault in plan}
+        self._done = {fault.warrant: asyncio.Event() for fault in plan}
+        await self._platform.play([one.to_json() for one in cast], [fault.message_id for fault in plan])
+        room = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for fault in plan:
+                await room.acquire()
+                group.create_task(self._strike(fault, room))
+        while self._mending:
+            await asyncio.gather(*self._mending)
+        await self._fleet.whole()
+        for key in await self._platform.done(QUIET):
+            self._say(f"  {key} has not come to its end")
+
+    async def _strike(self, fault: Fault, room: asyncio.Semaphore) -> None:
+        """Lay out the warrant, let the message come, and wait until it has struck."""
+        try:
+            await self._fleet.whole()
+            (self._warrants / fault.warrant).touch()
+            await self._platform.open_gate(fault.conversation_id, fault.message_id)
+            try:
+                async with asyncio.timeout(UNREACHED):
+                    await self._done[fault.warrant].wait()
+            except TimeoutError:
+                (self._warrants / fault.warrant).unlink(missing_ok=True)
+                self.unreached += 1
+        finally:
+            room.release()
+
+    async def _passed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A process stands at a point: the deed is done, and what is left of it may go on."""
+        said = json.loads(await reader.readline())
+        fault = self._faults[said["warrant"]]
+        self._ledger.write(
+            "fault", deed=fault.deed, point=fault.point, conversation=fault.conversation_id, message=fault.message_id
+        )
+        self.passed[fault.point] += 1
+        self.deeds[fault.deed] += 1
+        try:
+            await self._do(fault, int(said["pid"]), _outage(fault))
+        finally:
+            self._done[fault.warrant].set()
+            writer.transport.abort()
+
+    async def _do(self, fault: Fault, pid: int, seconds: float) -> None:
+        match fault.deed:
+            case "kill":
+                os.kill(pid, signal.SIGKILL)
+                await _end_of(pid)
+            case "pause":
+                # Longer than a lease: who wakes up has lost it, and must notice.
+                await asyncio.sleep(LEASE + seconds)
+            case "disk full" if self.store == "sqlite":
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+                self._later(seconds, lambda: _free_disk_of(pid))
+            case "disk full":
+                assert self._redis is not None
+                self._redis.fill_disk()
+                self._later(seconds, self._redis.free_disk)
+            case "memory full":
+                await self._limit_memory(1)
+                self._later(seconds, lambda: self._limit_memory(0))
+            case "redis killed":
+                assert self._redis is not None
+                await self._redis.kill()
+                self._later(seconds, self._redis.start)
+            case "redis stopped":
+                assert self._redis is not None
+                await self._redis.stop()
+                self._later(seconds, self._redis.start)
+            case "cut" | "black hole" | "deaf" | "slow":
+                self._spoil_network(fault.deed, self._proxies[_name_of(pid)], seconds)
+            case "failover":
+                assert self._trio is not None
+                await self._trio.fail_over()
+                self._later(0.0, self._whole_again)
+            case "master killed":
+                assert self._trio is not None
+                master = self._trio.redis[await self._trio.master()]
+                await master.kill()
+                self._later(seconds + 2, master.start, self._whole_again)
+            case "master cut":
+                assert self._trio is not None
+                proxy = self._trio.proxies[await self._trio.master()]
+                proxy.cut()
+                self._later(seconds + 2, _call(proxy.mend), self._whole_again)
+            case _:
+                raise AssertionError(f"there is no deed '{fault.deed}'")
+
+    def _spoil_network(self, deed: str, proxy: Proxy, seconds: float) -> None:
+        match deed:
+            case "cut":
+                proxy.cut()
+            case "black hole":
+                proxy.swallow()
+            case "deaf":
+                proxy.deafen()
+            case "slow":
+                proxy.slow_down(0.03)
+        self._later(seconds, _call(proxy.mend))
+
+    def _later(self, seconds: float, *mends: Callable[[], Awaitable[None]]) -> None:
+        async def mending() -> None:
+            await asyncio.sleep(seconds)
+            for mend in mends:
+                await mend()
+
+        task = asyncio.create_task(mending())
+        self._mending.add(task)
+        task.add_done_callback(self._mending.discard)
+
+    async def _limit_memory(self, size: int) -> None:
+        assert self._redis is not None
+        if self._redis.is_running:
+            async with self._redis.client() as client:
+                await client.config_set("maxmemory", size)
+
+    async def _whole_again(self) -> None:
+        assert self._trio is not None
+        async with asyncio.timeout(60):
+            await until(self._trio.is_whole)
+
+    # ---- the verdict ----
+
+    async def verdict(self) -> Verdict:
+        """Of all acts, once whatever might come twice has had its time."""
+        await asyncio.sleep(AFTERMATH)
+        async with aiohttp.ClientSession() as session:
+            histories = {one.conversation_id: await self._history(session, one) for one in self._customers}
+        return judge(self.entries, self._customers, histories, bank.moved(self._bank))
+
+    @property
+    def entries(self) -> list[Mapping[str, Any]]:
+        return read(self.folder / "ledger.jsonl")
+
+    async def _history(self, session: aiohttp.ClientSession, customer: Customer) -> list[Mapping[str, Any]]:
+        url = f"{self._fleet.doors[0]}/conversations/{quote(customer.conversation_id, safe='')}/tracker"
+        async with session.get(url, params={"include_events": "ALL"}) as response:
+            response.raise_for_status()
+            return list((await response.json())["events"])
+
+    def summary(self) -> list[str]:
+        entries = self.entries
+        counted = Counter(entry["what"] for entry in entries)
+        tried, moved = bank.attempts(self._bank), sum(bank.moved(self._bank).values())
+        return [
+            f"  {len(self._customers)} customers; {counted['sent']} attempts at a message, {counted['acknowledged']} "
+            f"acknowledged; {counted['received']} attempts at a reply, {repeated(entries)} of them repeated with a "
+            f"key that the platform knew; money moved {moved} times in {tried} attempts",
+            "  deeds: " + ", ".join(f"{deed} {times}" for deed, times in self.deeds.most_common()),
+            "  points: " + ", ".join(f"{point} {times}" for point, times in sorted(self.passed.items())),
+            f"  {self.unreached} points that nobody passed",
+        ]
+
+
+def _outage(fault: Fault) -> float:
+    """Seconds, by the fault."""
+    share = int(fault.warrant[:4], 16) / 0xFFFF
+    return OUTAGE[0] + share * (OUTAGE[1] - OUTAGE[0])
+
+
+def _call(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def call() -> None:
+        function()
+
+    return call
+
+
+async def _free_disk_of(pid: int) -> None:
+    if _is_alive(pid):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+async def _end_of(pid: int) -> None:
+    async def is_over() -> bool:
+        return not _is_alive(pid)
+
+    await until(is_over, 0.001)
+
+
+def _is_alive(pid: int) -> bool:
+    """A process whose parent has not noticed yet is dead."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+def _name_of(pid: int) -> str:
+    """Which of ours it is, or whose child."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next(one for one in environment if one.startswith(b"FAULTS_NAME=")).partition(b"=")[2].decode()
+
+
+async def prove(store: str, seed: int, kill_points: int, folder: Path, say: Say = print) -> Verdict:
+    """One store: acts until so many faults have struck, and the verdict."""
+    begun = time.monotonic()
+    say(f"{store}, seed {seed}: {kill_points} kill points")
+    async with Run(store, seed, folder, say) as run:
+        number = 0
+        while (missing := kill_points - run.passed.total()) > 0:
+            await run.act(number, min(missing, FAULTS))
+            number += 1
+            say(f"  act {number}: {run.passed.total()} kill points after {time.monotonic() - begun:.0f} s")
+        verdict = await run.verdict()
+        for line in run.summary():
+            say(line)
+    for finding in verdict.findings:
+        say(f"  {finding}")
+    return verdict
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", action="append", choices=sorted(SHARES), help="Which; all of them unless named.")
+    parser.add_argument("--kill-points", type=int, default=320, help="In all. Default: 320.")
+    parser.add_argument("--seed", type=int, default=None, help="Default: another one each time.")
+    parser.add_argument("--keep", type=Path, default=None, help="A new folder for ledgers and logs, which is kept.")
+    given = parser.parse_args(arguments)
+    seed = given.seed if given.seed is not None else secrets.randbelow(10**6)
+    stores = given.store or list(SHARES)
+    whole = sum(SHARES[store] for store in stores)
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="faults-"))
+    total = Verdict()
+    for store in stores:
+        place = folder / store
+        place.mkdir(parents=True)
+        count = round(given.kill_points * SHARES[store] / whole)
+        verdict = asyncio.run(prove(store, seed, count, place))
+        if not verdict.is_clean:
+            print(f"  again: python tests/faults/driver.py --store {store} --kill-points {count} --seed {seed}")
+        total.kill_points += verdict.kill_points
+        total.lost += verdict.lost
+        total.twice += verdict.twice
+        total.out_of_order += verdict.out_of_order
+    if total.is_clean and given.keep is None:
+        shutil.rmtree(folder)
+    else:
+        print(f"ledgers and logs: {folder}")
+    print(total)
+    return 0 if total.is_clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

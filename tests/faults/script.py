@@ -1,0 +1,77 @@
+"""What the customers of the fault suite say, and what they must hear: from a seed, always the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Manner = Literal["patient", "quick", "burst"]
+"""Waits for the answers; sends the next when the last was acknowledged; sends all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One message, the replies it must have, the custom actions of its turn, and the amount that it moves.
+
+    No two lines of a run have a reply in common, so that each can be told from every other.
+    """
+
+    message_id: str
+    text: str
+    replies: tuple[str, ...]
+    actions: tuple[str, ...]
+    amount: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    name: str
+    channel: str
+    manner: Manner
+    lines: tuple[Line, ...]
+
+    @property
+    def conversation_id(self) -> str:
+        return f"{self.channel}:{self.name}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "conversation_id": self.conversation_id}
+
+
+def customers(seed: int, act: int, count: int) -> list[Customer]:
+    """`count` customers of the act (a number), each with eight to twelve messages."""
+    draw = random.Random(f"customers {seed} {act}")
+    return [_customer(draw, act, number) for number in range(count)]
+
+
+def _customer(draw: random.Random, act: int, number: int) -> Customer:
+    channel = "rest" if draw.random() < 0.25 else "hook"
+    manner: Manner = "patient" if channel == "rest" else draw.choice(("patient", "patient", "quick", "burst"))
+    first = act * 100_000 + number * 100 + 1
+    lines = _lines(draw, f"c{act}-{number}", first, draw.randint(8, 12), manner)
+    return Customer(f"c{act}-{number}", channel, manner, tuple(lines))
+
+
+def _lines(draw: random.Random, name: str, first: int, count: int, manner: Manner) -> Iterator[Line]:
+    n = first
+    while n < first + count:
+        # What is asked in a form depends on the order, which a burst leaves open.
+        kind = draw.choice(("ping", "think", "transfer", "transfer")) if manner != "burst" else "ping"
+        match kind:
+            case "ping":
+                said = (f"pong {n}, one of two", f"pong {n}, two of two")
+                yield Line(f"{name}-{n}", f"ping {n}", said, ("action_pong",))
+                n += 1
+            case "think":
+                yield Line(f"{name}-{n}", f"think {n}", (f"thought about {n}",), ("action_think",))
+                n += 1
+            case "transfer":
+                amount, payee = n + 1, n + 2
+                yield Line(f"{name}-{n}", f"transfer {n}", (f"how much, for {n}?",), ("action_ask_amount",))
+                asked = (f"to whom do {amount} go?",)
+                yield Line(f"{name}-{amount}", f"amount {amount}", asked, ("action_ask_payee",))
+                done = (f"{amount} went to {payee}", f"receipt for {amount}")
+                yield Line(f"{name}-{payee}", f"payee {payee}", done, ("action_transfer", "action_receipt"), amount)
+                n += 3
