@@ -27,8 +27,9 @@ KEYS = (
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"(?:^|[_-])(?:keys?|token|secret|password)$")
-RASA_LATER = ("tracker_store", "lock_store", "event_broker")
+RASA_LATER = ("event_broker",)
 """Keys of endpoints.yml that this version does not act on."""
+RASA_STORES = ("tracker_store", "lock_store")
 SERVERS: Mapping[str, str] = {
     "action_endpoint": "bot.remote_actions:RemoteActions",
     "models": "bot.model_server:ModelServer",
@@ -128,8 +129,10 @@ def load_config(
     if file := _beside(root, "credentials.yml", credentials):
         channels.update(_rasa_channels(_expanded(read_yaml(file, problems), problems), problems))
     servers: dict[str, ComponentConfig] = {}
+    rasa_store: ComponentConfig | None = None
     if file := _beside(root, "endpoints.yml", endpoints):
-        servers = _servers(_expanded(read_yaml(file, problems), problems), problems)
+        read = _expanded(read_yaml(file, problems), problems)
+        servers, rasa_store = _servers(read, problems), _rasa_store(read, problems)
     llm, llm_action = _llm(fields, problems)
     return Config(
         languages=fields.texts("languages") or fields.texts("language") or ("en",),
@@ -139,7 +142,7 @@ def load_config(
         actions=fields.texts("actions"),
         actions_source=fields.source("actions"),
         channels=tuple(channel for channel in channels.values() if channel.name),
-        store=_store(fields, problems),
+        store=rasa_store if rasa_store and "store" not in fields.data else _store(fields, problems),
         llm=llm,
         llm_action=llm_action,
         action_endpoint=servers.get("action_endpoint"),
@@ -269,8 +272,9 @@ def _servers(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
     for name in fields.data:
         source = fields.source(name)
         if name in RASA_LATER:
-            message = f"'{name}' is not part of this version"
-            problems.warn(message + ("; conversations are kept in SQLite" if "store" in name else ""), source)
+            problems.warn(f"'{name}' is not part of this version", source)
+        elif name in RASA_STORES:
+            continue
         elif name not in SERVERS:
             problems.doubt(f"there is no endpoint called '{name}'", source)
         elif fields.mapping(name) and not (name == "nlg" and _are_own_responses(fields.mapping(name), problems)):
@@ -282,6 +286,32 @@ def _servers(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
             cls = getattr(importlib.import_module(module), attribute)
             found[name] = ComponentConfig(name, checked(cls, name, options, one, problems), source)
     return found
+
+
+def _rasa_store(file: Any, problems: Problems) -> ComponentConfig | None:
+    """The store of `tracker_store` in endpoints.yml, None where that names none that we have.
+
+    Our stores keep turns apart themselves: what `lock_store` would do needs no place of its own.
+    """
+    fields = Fields(file, file.source if isinstance(file, YamlMap) else NOWHERE, "endpoints.yml", problems)
+    source = fields.source("tracker_store")
+    one = Fields(fields.data.get("tracker_store"), source, "tracker_store", problems)
+    kind = (one.text("type") or "").lower()
+    dialect = (one.text("dialect") or "sqlite").partition("+")[0] if kind == "sql" else ""
+    if kind == "redis":
+        return plugged("store", "redis", one, problems, "type")
+    if dialect == "postgresql":
+        return plugged("store", "postgresql", one, problems, "type", "dialect")
+    if dialect == "sqlite":
+        path = one.text("db")
+        return ComponentConfig("sqlite", {"path": path} if path and path != ":memory:" else {}, source)
+    if kind and kind != "inmemorytrackerstore":
+        problems.warn(
+            f"the tracker store '{one.text('type')}' is not part of this version: conversations are kept in SQLite. "
+            "Several processes share them in Redis or PostgreSQL",
+            source,
+        )
+    return None
 
 
 def _are_own_responses(nlg: YamlMap, problems: Problems) -> bool:
