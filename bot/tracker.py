@@ -430,15 +430,14 @@ class Tracker:
     def _replay(self) -> None:
         """Fold again without what was taken back. `events` must reach back to the session's start."""
         events, count, language, ended = self.events, self.event_count, self.language, self.session_ended
-        applied = applied_events(events)
-        gone = _reminders_taken_back(events, applied)
-        reminders = {key: one for key, one in self.reminders.items() if key not in gone}
+        reminders = self.reminders
         self._reset()
-        self.events = []
-        for event in applied:
+        self.events, self.reminders = [], EMPTY
+        for event in applied_events(events):
             self.apply(event)
+        gone = _reminders_of_session(events) - self.reminders.keys()
+        self.reminders = {key: one for key, one in reminders.items() if key not in gone or one.action}
         self.events, self.event_count, self.language, self.session_ended = events, count, language, ended
-        self.reminders = reminders
 
     # ---- the snapshot that a store keeps ----
 
@@ -583,16 +582,16 @@ def _fired_in_rasa(event: Event, reminders: Mapping[str, ReminderScheduled]) -> 
     return first.key if first else None
 
 
-def _reminders_taken_back(events: Sequence[Event], applied: Sequence[Event]) -> set[str]:
-    """The reminders that were set in this session by what no longer counts."""
-    counted = {event.key for event in applied if isinstance(event, ReminderScheduled)}
-    seen: set[str] = set()
+def _reminders_of_session(events: Sequence[Event]) -> set[str]:
+    """The keys of the reminders that were set in this session."""
+    found: set[str] = set()
     for event in reversed(events):
-        if isinstance(event, Restarted | SessionStarted):
-            break
-        if isinstance(event, ReminderScheduled) and not event.action:
-            seen.add(event.key)
-    return seen - counted
+        match event:
+            case Restarted() | SessionStarted():
+                break
+            case ReminderScheduled():
+                found.add(event.key)
+    return found
 
 
 def _drop_back_to(kind: type[Event], events: list[Event]) -> None:
