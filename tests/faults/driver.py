@@ -131,10 +131,12 @@ class Run:
         with (project / "config.yml").open("a", encoding="utf-8") as config:
             config.write(f"store: {json.dumps(self._store_options())}\n")
         environment = {**os.environ, **self._environment("train", port=1)}
+        pipe = asyncio.subprocess.PIPE
         training = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot.cli", "train"), cwd=project, env=environment, stdout=asyncio.subprocess.DEVNULL
+            *(sys.executable, "-m", "bot.cli", "train"), cwd=project, env=environment, stdout=pipe, stderr=pipe
         )
-        assert await training.wait() == 0, "the project could not be trained"
+        _, complaint = await training.communicate()
+        assert training.returncode == 0, f"the project could not be trained: {complaint.decode()}"
 
     def _store_options(self) -> Mapping[str, Any]:
         match self.store:
