@@ -77,6 +77,8 @@ class LlmFallback(Action):
     with it, the customer gets the answer that there is without it.
     """
 
+    amendable = True
+
     def __init__(
         self,
         *,

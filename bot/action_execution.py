@@ -79,6 +79,10 @@ class Actions:
         """Whether the domain, or the framework, knows an action of this name."""
         return name in self._known
 
+    def is_amendable(self, name: str) -> bool:
+        """Whether the action only words an answer, so that it may be broken off when the customer says more."""
+        return bool(getattr(self._custom.get(name), "amendable", False))
+
     def with_custom(self, custom: Mapping[str, Any]) -> Actions:
         """The same, with these custom actions in place of those of their names."""
         other = copy.copy(self)

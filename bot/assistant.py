@@ -82,6 +82,8 @@ class Assistant:
         self.channels: dict[str, Channel] = {}
         """Those that are open, by name: how their messages are kept, and whether they send the replies."""
         self._typed_payloads = typed_payloads
+        self.writing: asyncio.Event | None = None
+        """In a turn: set while an action runs whose answer may still be amended by what the customer says."""
         self._going_on: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -108,15 +110,14 @@ class Assistant:
 
         For channels that acknowledge at once: the replies go out by `Channel.send`.
         """
-        channel = self.channels.get(message.channel)
-        remember, wait = getattr(channel, "remember", DAY), getattr(channel, "wait", 0.0)
-        return await self.store.accept(message, remember=remember, wait=wait)
+        remember = self._remember_on(message.channel)
+        return await self.store.accept(message, remember=remember, wait=self._wait_on(message.channel))
 
     async def handle(self, message: UserMessage) -> list[BotMessage]:
         """Take one turn and return the replies. The same message a second time gets the same replies."""
         self._require_model()
-        channel = self.channels.get(message.channel)
-        begun = await self.store.begin(message, remember=getattr(channel, "remember", DAY))
+        remember = self._remember_on(message.channel)
+        begun = await self.store.begin(message, remember=remember, wait=self._wait_on(message.channel))
         lease = begun.lease
         while lease and not begun.answer.done():
             lease = await self._one_more(lease, message)
@@ -172,11 +173,49 @@ class Assistant:
             hand = await self._resume(lease)
             if lease.attempts >= MOST_ATTEMPTS:
                 return await self._set_aside(hand, messages)
-            await hand.assistant.take(message, hand.tracker)
-            return await self._commit(hand, messages)
+            if await self._taken(hand, message):
+                return await self._commit(hand, messages)
+            await self._give_back(lease, failed=False)
+            return None
         except BaseException as error:
             await self._give_back(lease, failed=not isinstance(error, asyncio.CancelledError | StoreUnavailable))
             raise
+
+    async def _taken(self, hand: _InHand, message: UserMessage) -> bool:
+        """Take the turn. False when the customer has said more while an answer was still being written.
+
+        Nothing of such a turn is kept: the next one answers both messages.
+        """
+        if not self._wait_on(message.channel):
+            await hand.assistant.take(message, hand.tracker)
+            return True
+        hand.assistant.writing = asyncio.Event()
+        taking = asyncio.create_task(hand.assistant.take(message, hand.tracker))
+        more = asyncio.create_task(self._more_is_said(hand.lease, hand.assistant.writing))
+        try:
+            await asyncio.wait((taking, more), return_when=asyncio.FIRST_COMPLETED)
+            if more.done() and not more.exception() and not taking.done():
+                return False
+            await taking
+            return True
+        finally:
+            taking.cancel()
+            more.cancel()
+            await asyncio.gather(taking, more, return_exceptions=True)
+
+    async def _more_is_said(self, lease: Lease, writing: asyncio.Event) -> None:
+        await self.store.arrival(lease)
+        await writing.wait()
+
+    def _wait_on(self, channel: str) -> float:
+        """Seconds in which what is typed in a row on this channel becomes one turn; 0 where each message is its own."""
+        wait: float = getattr(self.channels.get(channel), "wait", 0.0)
+        return wait
+
+    def _remember_on(self, channel: str) -> float:
+        """Seconds for which a message of this channel is known when it comes again."""
+        seconds: float = getattr(self.channels.get(channel), "remember", DAY)
+        return seconds
 
     async def take(self, message: UserMessage, tracker: Tracker) -> None:
         """All that follows from a message. The tracker takes it in; nothing is stored yet."""
@@ -189,7 +228,7 @@ class Assistant:
     def _together(self, waiting: Sequence[UserMessage]) -> list[UserMessage]:
         """The messages that make one turn: on a channel with a `wait`, all that was typed in a row."""
         first = waiting[0]
-        if not getattr(self.channels.get(first.channel), "wait", 0.0):
+        if not self._wait_on(first.channel):
             return [first]
 
         def is_plain(message: UserMessage) -> bool:
@@ -367,6 +406,8 @@ class Assistant:
         if prediction.events:
             seen = tracker.copy()
             seen.apply_all(prediction.events)
+        if self.writing and self.actions.is_amendable(name):
+            self.writing.set()
         try:
             events = await self.actions.run(name, seen)
         except ActionRejected:
@@ -379,6 +420,9 @@ class Assistant:
             tracker.apply_all(self.actions.apologise(tracker))
             tracker.apply(ActionExecuted(name=LISTEN))
             return False
+        finally:
+            if self.writing:
+                self.writing.clear()
         if not any(isinstance(event, ActionExecutionRejected) for event in events):
             tracker.apply_all(prediction.events)
             tracker.apply(

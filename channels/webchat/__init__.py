@@ -48,6 +48,7 @@ class Webchat:
 
     `title` stands in the head of the chat, `welcome` is one line about what the bot can do, `suggestions`
     are messages to begin with. Each is one for all, or given by language: `{"en": ["What is my balance?"]}`.
+    `wait` is in seconds: what a visitor sends within it becomes one turn.
     """
 
     name = "webchat"
@@ -59,7 +60,9 @@ class Webchat:
         title: str | Mapping[str, str] = "",
         welcome: str | Mapping[str, str] = "",
         suggestions: Sequence[str] | Mapping[str, Sequence[str]] = (),
+        wait: float = 0.0,
     ) -> None:
+        self.wait = wait
         self.look = {
             "title": _spoken("title", title, _is_line),
             "welcome": _spoken("welcome", welcome, _is_line),
