@@ -12,11 +12,20 @@ from typing import Any
 
 from bot.assistant import Assistant
 from bot.domain import DEFAULT_ACTIONS, Domain
-from bot.errors import UnknownName
-from bot.events import EXTERNAL_PREFIX, ActionExecuted, BotUttered, Event, SessionStarted, UserUttered
+from bot.errors import DataError, UnknownName
+from bot.events import (
+    ActionExecuted,
+    BotUttered,
+    Event,
+    ReminderCancelled,
+    ReminderScheduled,
+    SessionStarted,
+    UserUttered,
+)
 from bot.interfaces import Prediction, Turn
 from bot.messages import BotMessage, UserMessage
-from bot.tracker import Tracker
+from bot.reminders import timers_ahead
+from bot.tracker import MOST_REMINDERS, Tracker
 from bot.tracker_state import tracker_state
 
 
@@ -108,7 +117,8 @@ async def replace(assistant: Assistant, conversation_id: str, events: Sequence[E
     async with assistant.store.lease(conversation_id) as lease:
         tracker = Tracker.new(conversation_id, assistant.domain)
         tracker.apply_all(events)
-        await assistant.store.replace(lease, Turn(conversation_id, tuple(events)), tracker)
+        timers = timers_ahead(tracker, assistant.domain)
+        await assistant.store.replace(lease, Turn(conversation_id, tuple(events), timers=timers), tracker)
     return tracker
 
 
@@ -116,23 +126,14 @@ async def trigger_intent(
     assistant: Assistant,
     conversation_id: str,
     intent: str,
-    entities: Sequence[Mapping[str, Any]],
+    entities: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None,
     channel: str | None = None,
 ) -> Outcome:
     """As if the customer had said something with this intent; nothing of it is shown to them but the replies."""
     async with assistant.turn(conversation_id, channel=channel) as (now, tracker):
         before = tracker.event_count
         await now.start_session_if_due(tracker)
-        uttered = UserUttered(
-            text=f"{EXTERNAL_PREFIX}{intent}",
-            parse_data={
-                "text": f"{EXTERNAL_PREFIX}{intent}",
-                "intent": {"name": intent},
-                "entities": [dict(entity) for entity in entities],
-            },
-            input_channel=tracker.latest_input_channel,
-            metadata={"is_external": True},
-        )
+        uttered = UserUttered.external(intent, entities, tracker.latest_input_channel)
         await now.answer(tracker, uttered, _message(tracker, ""))
     return Outcome.since(tracker, before)
 
@@ -148,6 +149,29 @@ async def execute(
         await now.start_session_if_due(tracker)
         await now.execute(prediction, tracker, _message(tracker, ""))
     return Outcome.since(tracker, before)
+
+
+async def schedule(assistant: Assistant, conversation_id: str, reminder: ReminderScheduled) -> None:
+    """Let an action run by itself later. `UnknownName` when there is none of that name, `DataError` when it is full."""
+    async with assistant.turn(conversation_id) as (now, tracker):
+        if not now.actions.has(reminder.action or ""):
+            raise UnknownName("action", reminder.action or "", action_names(now.domain))
+        if reminder.key not in tracker.reminders and len(tracker.reminders) >= MOST_REMINDERS:
+            raise DataError(
+                f"there are {MOST_REMINDERS} reminders and scheduled messages in '{conversation_id}' already"
+            )
+        if not tracker.event_count:
+            await now.start_session_if_due(tracker)
+        tracker.apply(reminder)
+
+
+async def unschedule(assistant: Assistant, conversation_id: str, name: str) -> bool:
+    """Cancel a reminder or scheduled message; False when there is none of this name."""
+    async with assistant.turn(conversation_id) as (_, tracker):
+        if name not in tracker.reminders:
+            return False
+        tracker.apply(ReminderCancelled(name=name))
+    return True
 
 
 async def hear(assistant: Assistant, conversation_id: str, text: str, parse_data: Mapping[str, Any] | None) -> Tracker:

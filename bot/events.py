@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
-
-import orjson
 
 from bot.errors import DataError, UnknownName
 from bot.messages import EMPTY, BotMessage, Entity, Intent
@@ -218,9 +217,10 @@ class ReminderScheduled(Event):
     def key(self) -> str:
         """Its name; for one without, a name that is the same whenever the event is read."""
         if self.name:
-            return self.name
-        parts = orjson.dumps([self.timestamp, self.intent, self.date_time, self.entities], default=str)
-        return hashlib.sha256(parts).hexdigest()[:32]
+            return _storable(self.name)
+        parts = [self.timestamp, self.intent, self.date_time, self.entities]
+        text = json.dumps(parts, ensure_ascii=False, default=_as_json)
+        return hashlib.sha256(_storable(text).encode()).hexdigest()[:32]
 
     @property
     def due(self) -> float:
@@ -403,6 +403,11 @@ def event_to_json(event: Event) -> dict[str, Any]:
         if not (name == "hide_rule_turn" and value is False):
             out[name] = value if type(value) in _JSON_TYPES else _as_json(value)
     return out
+
+
+def _storable(text: str) -> str:
+    """As a store gives it back: without half characters."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _as_json(value: Any) -> Any:

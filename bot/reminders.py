@@ -7,10 +7,9 @@ and says which one it is: if that no longer stands by then, nothing happens.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from bot.domain import Domain
 from bot.errors import UnknownName
@@ -36,6 +35,12 @@ def timers(before: Mapping[str, ReminderScheduled], after: Tracker, domain: Doma
     elif after.session_ended or after.latest_message is None:
         found.append(Timer(SESSION))
     return tuple(found)
+
+
+def timers_ahead(tracker: Tracker, domain: Domain) -> tuple[Timer, ...]:
+    """For a conversation that comes from elsewhere: what was due before is not made up for."""
+    now = time.time()
+    return tuple(timer for timer in timers({}, tracker, domain) if timer.message is None or timer.due > now)
 
 
 async def take(assistant: Assistant, tracker: Tracker, message: UserMessage) -> None:
@@ -80,7 +85,7 @@ async def _run(
 
 def _timer(tracker: Tracker, reminder: ReminderScheduled) -> Timer:
     kind = "scheduled" if reminder.action else "reminder"
-    return _of(tracker, kind, f"reminder:{reminder.key}", reminder.due, [reminder.timestamp, reminder.date_time])
+    return _of(tracker, kind, f"reminder:{reminder.key}", reminder.due, f"{reminder.timestamp} {reminder.date_time}")
 
 
 def _end_of_session(tracker: Tracker, domain: Domain) -> Timer | None:
@@ -88,13 +93,13 @@ def _end_of_session(tracker: Tracker, domain: Domain) -> Timer | None:
     minutes, heard = domain.session.expiration_minutes, tracker.latest_message
     if minutes <= 0 or heard is None or tracker.session_ended:
         return None
-    return _of(tracker, "session_end", SESSION, heard.timestamp + minutes * 60, heard.timestamp)
+    return _of(tracker, "session_end", SESSION, heard.timestamp + minutes * 60, str(heard.timestamp))
 
 
-def _of(tracker: Tracker, kind: str, name: str, due: float, which: Any) -> Timer:
+def _of(tracker: Tracker, kind: str, name: str, due: float, which: str) -> Timer:
     """A timer whose message has an id of its own, the same whenever it is made of the same tracker."""
     channel, _, sender = tracker.conversation_id.partition(":")
-    key = hashlib.sha256(orjson.dumps([tracker.conversation_id, name, which])).hexdigest()
+    key = hashlib.sha256(f"{tracker.conversation_id}\n{name}\n{which}".encode("utf-8", "replace")).hexdigest()
     message = UserMessage(
         sender_id=sender, channel=channel, message_id=key, metadata={"timer": name}, timestamp=due, kind=kind
     )

@@ -20,6 +20,7 @@ from bot.events import ActiveLoopChanged, Event, SlotSet, UnknownEvent, UserUtte
 from bot.http import LONGEST_ID
 from bot.interfaces import Store, Turn
 from bot.rasa_trackers import RasaConversation
+from bot.reminders import timers_ahead
 from bot.stores import fold
 from bot.tracker import Tracker
 
@@ -105,7 +106,7 @@ async def _store(tracker: Tracker, store: Store, domain: Domain, dry_run: bool) 
         if not added:
             return Outcome(Did.UNCHANGED, conversation_id, gone=gone)
         if not dry_run:
-            await store.commit(lease, Turn(conversation_id, added), tracker)
+            await store.commit(lease, Turn(conversation_id, added, timers=timers_ahead(tracker, domain)), tracker)
     return Outcome(Did.CONTINUED if known else Did.IMPORTED, conversation_id, len(added), gone)
 
 

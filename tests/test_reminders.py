@@ -330,7 +330,7 @@ async def test_a_reminder_in_the_past_fires_at_once(assistant: Assistant) -> Non
 
 
 async def test_a_reminder_of_an_earlier_session_begins_a_new_one(assistant: Assistant) -> None:
-    await put(assistant, SessionEnded(), reminder(at=LONG_AGO))
+    await put(assistant, reminder(at=LONG_AGO), SessionEnded())
     before = len(await history(assistant))
     await fire(assistant)
     events = (await history(assistant))[before:]

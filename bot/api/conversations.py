@@ -91,9 +91,7 @@ async def trigger_intent(request: Request) -> Response:
     include = include_events(request)
     nothing = "Name of the intent not provided in request body."
     data = await body_of(request, "IntentToTrigger", nothing, needs={"name": nothing})
-    name, entities = data["name"], data.get("entities") or []
-    if isinstance(entities, dict):
-        entities = [{"entity": entity, "value": value} for entity, value in entities.items()]
+    name, entities = data["name"], data.get("entities")
     if name not in assistant.domain.intents and name not in DEFAULT_INTENTS:
         raise RequestError(404, "NotFound", f"The intent {name} does not exist in the domain.")
     channel = await _sending(request, assistant, conversation_id)

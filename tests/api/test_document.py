@@ -18,7 +18,8 @@ from bot.api.document import document, page
 from bot.app import create_app, open_channels
 from bot.assistant import Assistant
 
-# What the document cannot say: that a text is a project, that a model is there, that an id is printable.
+# What the document cannot say: that a text is a project, that a model is there, that an id is printable,
+# that a day is in the calendar.
 MEANING = {
     (path, method): [positive_data_acceptance]
     for path, method in (
@@ -27,6 +28,7 @@ MEANING = {
         ("/model/test/intents", "POST"),
         ("/model", "PUT"),
         ("/webhooks/rest/webhook", "POST"),
+        ("/conversations/{conversation_id}/schedule", "POST"),
     )
 }
 AGAIN = ("replaceEvents", "predictFromEvents")
