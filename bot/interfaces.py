@@ -8,6 +8,7 @@
 | channel       | channels/whatsapp.py          | `routes(assistant)`, `send(delivery)`                     |
 | LLM provider  | bot/llm/mistral.py            | `complete(messages, deadline)`                            |
 | store         | bot/stores/postgres.py        | the calls of `Store`                                  |
+| event broker  | bot/brokers/kafka.py          | `publish(events)`, `close()`                          |
 
 A name in config.yml is a file in one of these folders (`telegram` is channels/telegram.py,
 `DIETClassifier` is bot/nlu/diet_classifier.py), or `"package.module:Class"` of the user's own.
@@ -361,6 +362,19 @@ class DeadLetter:
     content: UserMessage | Delivery
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A committed turn on its way to the event broker: its events are those of the conversation from `first` on.
+
+    The conversation's very first event is number 0. `id` is the store's own.
+    """
+
+    id: str
+    conversation_id: str
+    first: int
+    events: tuple[Event, ...]
+
+
 class Store(Protocol):
     """Conversations, durable to the degree that the store promises. One contract test runs over all.
 
@@ -393,6 +407,11 @@ class Store(Protocol):
     Reading. `replies` answers a message that comes again (None: not consumed yet). `events` reads the history,
     oldest first. `conversation_ids` lists those after an id, in the order of their letters. `delete` erases a
     conversation wholly, and a turn under way can no longer be committed.
+
+    Feed, in a store that was made with `feed=True`. `commit` and `replace` append the turn to it in the same step.
+    `feed` waits until there is something, and shows what is not struck off: in order, oldest first, the same again
+    when it is asked again. One process at a time is shown a conversation's, for as long as it lives and asks.
+    `published` strikes turns off. What `delete` erases is in no feed any more.
 
     Encryption, in a store that has `encryption_keys` (see bot/stores/sealing.py). `reseal` closes with the first key
     what another one did, or none, and answers how many pieces that were; others may go on meanwhile.
@@ -442,6 +461,38 @@ class Store(Protocol):
 
     async def delete(self, conversation_id: str) -> None: ...
 
+    async def feed(self, limit: int = 100) -> list[Published]: ...
+
+    async def published(self, turns: Sequence[Published]) -> None: ...
+
     async def reseal(self) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+# ---- the event stream ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedEvent:
+    """An event as it goes out: `body` is Rasa's JSON of it.
+
+    `id` is the same however often the event is sent, and never that of another (at most 255 bytes).
+    """
+
+    id: str
+    conversation_id: str
+    sender_id: str
+    body: bytes
+
+
+class EventBroker(Protocol):
+    """Where every event of every conversation goes (`event_broker` in endpoints.yml or config.yml).
+
+    `publish` returns when the broker has all events for good, and raises an `EndpointError` otherwise: then they are
+    published again, all of them. Of one conversation no event is sent before the one that is ahead of it has arrived.
+    """
+
+    async def publish(self, events: Sequence[StreamedEvent]) -> None: ...
 
     async def close(self) -> None: ...
