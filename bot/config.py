@@ -23,12 +23,10 @@ from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain, r
 
 KEYS = (
     *("languages", "language", "domains", "actions", "pipeline", "policies", "channels", "store", "llm", "seed"),
-    *("typed_payloads", "recipe", "assistant_id", "importers"),
+    *("typed_payloads", "recipe", "assistant_id", "importers", "event_broker"),
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"(?:^|[_-])(?:keys?|token|secret|password)$")
-RASA_LATER = ("event_broker",)
-"""Keys of endpoints.yml that this version does not act on."""
 RASA_STORES = ("tracker_store", "lock_store")
 SERVERS: Mapping[str, str] = {
     "action_endpoint": "bot.remote_actions:RemoteActions",
@@ -36,6 +34,17 @@ SERVERS: Mapping[str, str] = {
     "nlg": "bot.nlg:NLGServer",
 }
 """Keys of endpoints.yml that name a server, and the class whose keywords are theirs."""
+BROKERS: Mapping[str, str] = {"pika": "rabbitmq"}
+"""Rasa's names of event brokers that are called otherwise here."""
+BROKER_VARIABLES: Mapping[str, Mapping[str, str]] = {
+    "kafka": {"environment": "RASA_ENVIRONMENT"},
+    "rabbitmq": {
+        "environment": "RASA_ENVIRONMENT",
+        "ssl_certfile": "RABBITMQ_SSL_CLIENT_CERTIFICATE",
+        "ssl_keyfile": "RABBITMQ_SSL_CLIENT_KEY",
+    },
+}
+"""Options of event brokers that Rasa has in the environment, and their names there."""
 COMPRESS = "COMPRESS_ACTION_SERVER_REQUEST"
 """Rasa's variable of the environment: whether calls of the action server are deflated."""
 
@@ -66,6 +75,7 @@ class Config:
     action_endpoint: ComponentConfig | None = None
     model_server: ComponentConfig | None = None
     nlg: ComponentConfig | None = None
+    event_broker: ComponentConfig | None = None
     seed: int = 0
     typed_payloads: bool = False
 
@@ -148,6 +158,7 @@ def load_config(
         action_endpoint=servers.get("action_endpoint"),
         model_server=servers.get("models"),
         nlg=servers.get("nlg"),
+        event_broker=_event_broker(fields, problems) or servers.get("event_broker"),
         seed=_seed(fields, problems),
         typed_payloads=fields.flag("typed_payloads", False),
     )
@@ -271,10 +282,11 @@ def _servers(file: Any, problems: Problems) -> dict[str, ComponentConfig]:
     found = {}
     for name in fields.data:
         source = fields.source(name)
-        if name in RASA_LATER:
-            problems.warn(f"'{name}' is not part of this version", source)
-        elif name in RASA_STORES:
+        if name in RASA_STORES:
             continue
+        if name == "event_broker":
+            if broker := _event_broker(fields, problems):
+                found[name] = broker
         elif name not in SERVERS:
             problems.doubt(f"there is no endpoint called '{name}'", source)
         elif fields.mapping(name) and not (name == "nlg" and _are_own_responses(fields.mapping(name), problems)):
@@ -324,6 +336,29 @@ def _are_own_responses(nlg: YamlMap, problems: Problems) -> bool:
             nlg.sources["type"],
         )
     return "." in kind or kind.lower() == "response"
+
+
+def _event_broker(fields: Fields, problems: Problems) -> ComponentConfig | None:
+    """`event_broker:` of endpoints.yml or config.yml; RabbitMQ's without a `type`, as in Rasa."""
+    given = fields.mapping("event_broker")
+    if not given:
+        return None
+    one = Fields(given, fields.source("event_broker"), "'event_broker'", problems)
+    kind = one.text("type") or "pika"
+    name = kind if "." in kind else BROKERS.get(kind.lower(), kind.lower())
+    for option, variable in BROKER_VARIABLES.get(name, {}).items():
+        if os.environ.get(variable):
+            given.setdefault(option, os.environ[variable])
+    try:
+        load_class("event broker", name, one.source("type"))
+    except WrittenForRasa as error:
+        message = error.message.replace(" cannot run here.", " cannot run here: no events go out.")
+        problems.warn(message, one.source("type"))
+        return None
+    except ConfigError:
+        # Told below.
+        pass
+    return plugged("event broker", name, one, problems, "type")
 
 
 def _store(fields: Fields, problems: Problems) -> ComponentConfig:

@@ -27,6 +27,7 @@ FOLDERS = {
     "channel": "bot.channels",
     "LLM provider": "bot.llm",
     "store": "bot.stores",
+    "event broker": "bot.brokers",
     "action": "bot.actions",
 }
 _METHODS = {"component": "def parse(self, parses", "policy": "def predict(self, tracker"}
@@ -216,6 +217,15 @@ class {name}:
 async def receive(assistant, request):
     replies = await assistant.handle(UserMessage(text="…", sender_id="…", channel="{channel}"))
     # See channels/rest.py and bot/interfaces.py.
+""",
+    "event broker": """
+class {name}:
+    def __init__(self, *, url: str): ...                           # its keywords are the options of event_broker
+
+    async def publish(self, events):                               # all of them, or an EndpointError (bot.errors)
+        for event in events: ...                                   # event.id, event.body: JSON
+
+    async def close(self): ...
 """,
 }
 """What to write in place of a class of Rasa's, by kind."""
