@@ -101,6 +101,15 @@ class Seal:
             return None
         return self.close(self.open(body, place), place)
 
+    def mark(self, earlier: bytes | None) -> bytes:
+        """What a store keeps beside the rest, anew at each opening, to know its keys by.
+
+        `StoreError` when these keys do not open the `earlier` one: nothing is written by somebody who cannot read.
+        """
+        if earlier is not None:
+            self.open(earlier, "store")
+        return self.close(b"{}", "store")
+
     def _with_new_salt(self) -> tuple[bytes, AESGCM]:
         head = FORMAT + next(iter(self._keys)) + os.urandom(_SALT)
         return head, self._cipher(head, "")

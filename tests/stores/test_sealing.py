@@ -191,3 +191,12 @@ def test_a_wrong_key_is_explained_and_not_shown(keys: str, problem: str) -> None
 def test_keys_are_not_shown() -> None:
     assert repr(Seal(f"{NEW},{OLD}")) == f"Seal({', '.join(Seal(f'{NEW},{OLD}').key_ids)})"
     assert not any(key[:6] in repr(Seal(NEW)) for key in (NEW, base64.b64decode(NEW).hex()))
+
+
+def test_a_store_is_opened_with_its_keys_alone() -> None:
+    mark = Seal(OLD).mark(Seal().mark(None))
+    with pytest.raises(StoreError, match=rf"sealed with the key {Seal(OLD).key_ids[0]}"):
+        Seal().mark(mark)
+    with pytest.raises(StoreError, match=rf"sealed with the key {Seal(OLD).key_ids[0]}"):
+        Seal(NEW).mark(mark)
+    assert Seal(NEW, required=True).mark(Seal(f"{NEW},{OLD}").mark(mark))
