@@ -38,6 +38,9 @@ ALL_PATHS = [
     ("POST", "/conversations/anna/trigger_intent"),
     ("POST", "/conversations/anna/predict"),
     ("POST", "/conversations/anna/messages"),
+    ("GET", "/dead-letters"),
+    ("POST", "/dead-letters/1/retry"),
+    ("DELETE", "/dead-letters/1"),
 ]
 
 
