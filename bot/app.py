@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bot.access import Access, check_jwt
 from bot.api import api_routes, models, open_routes
 from bot.assistant import Assistant
-from bot.errors import ConfigError, FrontdeskError
+from bot.errors import ConfigError
 from bot.http import RequestError, answer_error, answer_json, answer_stopping
 from bot.interfaces import Channel
 from bot.model_server import ModelServer
@@ -94,7 +94,8 @@ def create_app(
             app.state.failed_to_start = error
             raise
         worker = Worker(assistant)
-        worker.start()
+        if assistant.takes_turns:
+            worker.start()
         following.follow(model_server)
         if control:
             app.state.tasks.add(asyncio.create_task(control.listen(partial(models.do_as_told, app))))

@@ -79,6 +79,8 @@ class Assistant:
         self.store = store
         self.languages = tuple(languages)
         self.has_model = True
+        self.takes_turns = True
+        """False in a process that serves pages alone: what it accepts is answered by another."""
         self.channels: dict[str, Channel] = {}
         """Those that are open, by name: how their messages are kept, and whether they send the replies."""
         self._typed_payloads = typed_payloads
@@ -119,6 +121,9 @@ class Assistant:
         remember = self._remember_on(message.channel)
         begun = await self.store.begin(message, remember=remember, wait=self._wait_on(message.channel))
         lease = begun.lease
+        if lease and not self.takes_turns:
+            await self.store.release(lease)
+            lease = None
         while lease and not begun.answer.done():
             lease = await self._one_more(lease, message)
         if lease:

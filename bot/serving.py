@@ -124,6 +124,14 @@ def open_model(project: Project, model: Path, store: Store) -> Assistant:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def for_pages_alone(project: Project, store: Store) -> Assistant:
+    """An assistant that takes no turn: it accepts messages for the workers, and hands out their answers."""
+    actions = Actions(project.domain)
+    one = Assistant(project.domain, Understanding(Pipeline([])), [], actions, store, languages=project.config.languages)
+    one.takes_turns = False
+    return one
+
+
 def without_model(store: Store) -> Assistant:
     """An assistant that takes no turn until a model takes it over."""
     domain = Domain()

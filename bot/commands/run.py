@@ -87,6 +87,10 @@ def run(
         float, typer.Option("--request-timeout", help="Seconds that a request may take to arrive.", min=0.1)
     ] = 300,
     workers: WorkersOption = 1,
+    pages_only: Annotated[
+        bool,
+        typer.Option("--pages-only", help="Accept messages and leave the turns to `frontdesk run worker`; no API."),
+    ] = False,
     ssl_certificate: CertificateOption = None,
     ssl_keyfile: KeyOption = None,
     ssl_ca_file: Annotated[Path | None, typer.Option("--ssl-ca-file", help="Who signed the certificate (PEM).")] = None,
@@ -105,7 +109,8 @@ def run(
     from bot.access import check_jwt
     from bot.app import Limits, Tls, listen, open_channels, ready_line, serve
     from bot.processes import is_one_of_several, run_several
-    from bot.serving import model_server_of
+    from bot.serving import for_pages_alone, model_server_of
+    from bot.training import open_store
 
     tls = Tls(ssl_certificate, ssl_keyfile, ssl_password, ssl_ca_file) if ssl_certificate else None
     if tls:
@@ -113,14 +118,19 @@ def run(
     if jwt_secret:
         check_jwt(jwt_secret, jwt_method)
     loaded = load(project, endpoints=endpoints, credentials=credentials)
+    if (workers > 1 or pages_only) and not is_one_of_several():
+        check_shared(loaded, workers + pages_only)
     if workers > 1 and not is_one_of_several():
-        check_shared(loaded, workers)
-        prepare(loaded, model, remote_storage)
+        if not pages_only:
+            prepare(loaded, model, remote_storage)
         with listen(interface, port) as listener:
             run_several(workers, listener, ready_line(listener, interface, tls))
         return
     channels = open_channels(channels_of(loaded, connector))
-    assistant, model_file = open_served(loaded, model, remote_storage)
+    if pages_only:
+        assistant, model_file = for_pages_alone(loaded, open_store(loaded)), ""
+    else:
+        assistant, model_file = open_served(loaded, model, remote_storage)
     serve(
         assistant,
         channels,
@@ -130,10 +140,10 @@ def run(
         auth_token=auth_token,
         jwt_secret=jwt_secret,
         jwt_method=jwt_method,
-        enable_api=enable_api,
+        enable_api=enable_api and not pages_only,
         model_file=model_file,
         project=loaded,
-        model_server=model_server_of(loaded),
+        model_server=None if pages_only else model_server_of(loaded),
         limits=Limits(request_timeout, response_timeout),
         tls=tls,
     )
