@@ -1,0 +1,35 @@
+-- A message comes in: accept, or begin, which takes the lease along where the conversation is free.
+-- ARGV: …, message id, body, seconds to remember it, milliseconds to wait, 'accept' or 'begin', known version
+
+local id, body, seconds, wait, begins = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == 'begin'
+local x, h, p, r, a = unpack(call('HMGET', key('c', c), 'x', 'h', 'p', 'r', 'a'))
+local known = call('HGET', key('m', c), id)
+
+if known then
+  local expires, entry, by, waiting = read_id(known)
+  if entry == '' then
+    if not begins then return {by == request and 'accepted' or 'known'} end
+    if x == '1' and p == process and r == request then
+      -- The same request again, because its answer was lost.
+      return {'taken', tonumber(h), number(a) - 1, shown(c), state(c, ARGV[9])}
+    end
+    if not string.find(',' .. waiting .. ',', ',' .. process .. ',', 1, true) then
+      waiting = waiting == '' and process or waiting .. ',' .. process
+      call('HSET', key('m', c), id, expires .. '||' .. by .. '|' .. waiting)
+    end
+    return {'waits'}
+  end
+  if expires * 1000 > now then return begins and {'answered', answer(c, entry)} or {'known'} end
+end
+
+local full = is_full(c)
+if full then return {'full', full} end
+put(c, id, body, seconds, wait, request, begins and process or '')
+if x == '1' then return {'accepted'} end
+if not begins or call('LLEN', key('q', c)) > 0 then
+  tell_inbox(c)
+  return {'accepted'}
+end
+local token = take(c, process, request)
+local attempts = call('HINCRBY', key('c', c), 'a', 1)
+return {'taken', token, attempts - 1, shown(c), state(c, ARGV[9])}

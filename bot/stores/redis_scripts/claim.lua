@@ -1,0 +1,16 @@
+-- A worker takes the lease of a conversation in which messages wait: token, attempts before, messages, state.
+-- ARGV: …, known version
+
+local x, h, p, r, a, b = unpack(call('HMGET', key('c', c), 'x', 'h', 'p', 'r', 'a', 'b'))
+if x == '1' then
+  if p ~= process or r ~= request then return false end
+  return {tonumber(h), number(a) - 1, shown(c), state(c, ARGV[4])}
+end
+if call('LLEN', key('i', c)) == 0 then
+  forget('i' .. c)
+  return false
+end
+if number(b) > now or call('LLEN', key('q', c)) > 0 then return false end
+local token = take(c, process, request)
+local attempts = call('HINCRBY', key('c', c), 'a', 1)
+return {token, attempts - 1, shown(c), state(c, ARGV[4])}

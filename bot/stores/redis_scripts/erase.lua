@@ -1,0 +1,3 @@
+-- A conversation goes, with all that belongs to it.
+erase(c)
+return true
