@@ -119,7 +119,10 @@ class Assistant:
         """Take one turn and return the replies. The same message a second time gets the same replies."""
         self._require_model()
         remember = self._remember_on(message.channel)
-        begun = await self.store.begin(message, remember=remember, wait=self._wait_on(message.channel))
+        if wait := self._wait_on(message.channel):
+            # Then it rests in the inbox, and there is no lease to be had for it yet.
+            await self.store.accept(message, remember=remember, wait=wait)
+        begun = await self.store.begin(message, remember=remember)
         lease = begun.lease
         if lease and not self.takes_turns:
             await self.store.release(lease)

@@ -144,8 +144,12 @@ class Action:
     """A custom action: `name()` and `run(...)`, sync or async; a sync one runs in a worker thread.
 
     `tracker.idempotency_key` is the same however often the turn is retried: hand it to whatever must
-    happen once. The returned events are ours (`bot.events`) or rasa-sdk's dictionaries.
+    happen once. The returned events are ours (`bot.events`) or rasa-sdk's dictionaries. One that only words an
+    answer, and changes nothing elsewhere, may be `amendable`: on a channel with a `wait` it is broken off when the
+    customer says more, and the next turn answers both messages.
     """
+
+    amendable = False
 
     def name(self) -> str:
         raise NotImplementedError(f"{type(self).__name__}.name()")
@@ -295,7 +299,8 @@ class Turn:
     """All that a turn leaves behind, stored whole or not at all.
 
     `events` are new, in order; the replies are its `BotUttered`s. `message_ids` are the inbox messages that it
-    consumed (none when an API caller appended events). `deliveries` go out by their channel, in order, after all
+    consumed (none when an API caller appended events): the replies are the answer to the last of them, and those
+    before it are answered with nothing. `deliveries` go out by their channel, in order, after all
     earlier ones of the conversation; replies that the caller waits for are not among them. `timers` are set or
     cancelled. `set_aside` says why the messages were given up: they are kept as dead letters.
     """
@@ -394,7 +399,8 @@ class Store(Protocol):
     has the lease, the conversation has moved on, or a message was answered before; a value that is no JSON is a
     `StoreError` that names the event. A lease that came by `begin` or `claim` ends with it: the result is the next
     one, when more messages wait. `release` gives a lease back without a commit: its messages wait again, and
-    `failed` counts an attempt. `lease` gives the right to one conversation without a message, in the order of
+    `failed` counts an attempt. `arrival` waits until a message has come in that `Lease.messages` does not have (it may
+    wait for ever). `lease` gives the right to one conversation without a message, in the order of
     asking; it ends with the block, however often something was committed in it. `replace` stores a turn and its
     snapshot in place of all that there was, under the conditions of `commit`; messages that were answered stay
     answered.
@@ -434,6 +440,8 @@ class Store(Protocol):
     async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None: ...
 
     async def release(self, lease: Lease, *, failed: bool = False) -> None: ...
+
+    async def arrival(self, lease: Lease) -> None: ...
 
     async def claim_outbox(self, conversation_id: str) -> OutboxLease | None: ...
 
