@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ class KafkaBroker:
     `url` is one bootstrap server (`host:port`), several with commas between them, or a list. The key of a record is the
     sender id, so that a conversation's events are in one partition and in order; `partition_by_sender: false` spreads
     them over all. Headers are `event_id` and `RASA_ENVIRONMENT`. A body of more than `largest_message` bytes is one
-    that the topic would refuse.
+    that the topic would refuse. An answer is waited for `patience` seconds.
     """
 
     passes_over = frozenset(("queue_size",))
@@ -50,11 +51,14 @@ class KafkaBroker:
         security_protocol: str = "SASL_PLAINTEXT",
         environment: str = "RASA_ENVIRONMENT_NOT_SET",
         largest_message: int = 1_000_000,
+        patience: float = 10.0,
     ) -> None:
         try:
             import aiokafka  # noqa: F401
         except ImportError as error:
             raise MissingExtra("the event broker 'kafka'", "kafka") from error
+        # What it says of an outage again and again, the publisher says once.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         servers = url.split(",") if isinstance(url, str) else list(url)
         if not all(isinstance(server, str) and server.strip() for server in servers) or not servers:
             raise ConfigError("'url' of event_broker must be like localhost:9092, or a list of such")
@@ -67,8 +71,7 @@ class KafkaBroker:
             "security_protocol": protocol,
             "max_request_size": largest_message + OVERHEAD,
             "acks": "all",
-            # Within what the publisher waits for a whole batch.
-            "request_timeout_ms": 10_000,
+            "request_timeout_ms": round(patience * 1000),
         }
         if protocol.startswith("SASL"):
             self._options.update(_login(sasl_mechanism, sasl_username, sasl_password))

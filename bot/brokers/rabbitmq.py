@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,9 @@ class RabbitMQBroker:
             import aio_pika  # noqa: F401
         except ImportError as error:
             raise MissingExtra("the event broker 'rabbitmq'", "rabbitmq") from error
+        # What they say of an outage again and again, the publisher says once.
+        for name in ("aio_pika", "aiormq"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._queues = (queues,) if isinstance(queues, str) else tuple(queues or (QUEUE,))
         if not all(isinstance(name, str) and name for name in self._queues):
             raise ConfigError("'queues' of event_broker must be a list of names")

@@ -78,5 +78,5 @@ class RedisBroker:
 
 
 def _reason(error: Exception) -> str:
-    """Redis's own word for it (`OOM`, `MISCONF`), without the command that it repeats."""
-    return f"{type(error).__name__}: {str(error).partition(' (XADD')[0][:200]}"
+    """Redis's own word for it (`OOM`, `MISCONF`), without the command that its client repeats."""
+    return f"{type(error).__name__}: {str(error).rpartition(' of pipeline caused error: ')[2][:200]}"
