@@ -166,7 +166,6 @@ class RedisStore:
             raise ConfigError("'lease', 'timeout', 'partitions' and 'capacity' are above 0, 'cache_size' is not below")
         if replicas is None:
             replicas = 1 if place.sentinels else 0
-        self._redis = RedisConnection(place, timeout=timeout, replicas=replicas)
         self._place = place.name
         self._prefix = prefix
         self._seal = Seal(encryption_keys, required=encryption_required)
@@ -186,6 +185,7 @@ class RedisStore:
         }
         lines = (f"local {name} = {value}\n" for name, value in constants.items())
         self._scripts = read_scripts("".join(lines))
+        self._redis = RedisConnection(place, timeout=timeout, replicas=replicas, check=self._scripts["check"])
         self._process = secrets.token_hex(6)
         self._numbers = itertools.count(1)
         self._cache: OrderedDict[str, _Recent] = OrderedDict()

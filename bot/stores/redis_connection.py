@@ -10,7 +10,7 @@ import hashlib
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,11 +233,12 @@ class RedisConnection:
     """Scripts and commands at `place`. Everything that goes wrong is a `StoreUnavailable` or a `StoreError`.
 
     `timeout` is how many seconds Redis may take for an answer. `replicas` is how many replicas must have what was
-    written before a call is done.
+    written before a call is done. `check` is a script that tells which key is not ours.
     """
 
-    def __init__(self, place: Place, *, timeout: float, replicas: int) -> None:
+    def __init__(self, place: Place, *, timeout: float, replicas: int, check: Script) -> None:
         self.place = place
+        self._check = check
         self._timeout = timeout
         self._replicas = replicas
         self._sentinels: list[Sentinel] = []
@@ -334,8 +335,9 @@ class RedisConnection:
         """Once more, or the caller hears of it."""
         if isinstance(error, NoScriptError) and call.script is not None:
             call.command = ("EVAL", call.script.source, *call.command[2:])
-            call.script = None
             self._put_again(call, 0.0)
+        elif "WRONGTYPE" in str(error) and call.script not in (None, self._check):
+            self._later_do(self._diagnose(call, error))
         elif not self._may_pass(error) or call.future.cancelled():
             call.settle(self.ours(error))
         elif not call.is_repeated:
@@ -347,9 +349,19 @@ class RedisConnection:
             call.settle(self.ours(error))
 
     def _put_again(self, call: _Call, seconds: float) -> None:
-        task = asyncio.get_running_loop().create_task(self._repeat(call, seconds))
+        self._later_do(self._repeat(call, seconds))
+
+    def _later_do(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(doing)
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+
+    async def _diagnose(self, call: _Call, error: Exception) -> None:
+        try:
+            await self.run(self._check, call.key, *call.command[5:8])
+            call.settle(self.ours(error))
+        except StoreError as found:
+            call.settle(found)
 
     async def _repeat(self, call: _Call, seconds: float) -> None:
         try:

@@ -24,12 +24,12 @@ end
 
 local full = is_full(c)
 if full then return {'full', full} end
+local takes = begins and x ~= '1' and call('LLEN', key('q', c)) == 0
+local found = takes and state(c, ARGV[9])
 put(c, id, body, seconds, wait, request, begins and process or '')
-if x == '1' then return {'accepted'} end
-if not begins or call('LLEN', key('q', c)) > 0 then
-  tell_inbox(c)
-  return {'accepted'}
+if takes then
+  local token, attempts = take(c, process, request, true)
+  return {'taken', token, attempts, shown(c), found}
 end
-local token = take(c, process, request)
-local attempts = call('HINCRBY', key('c', c), 'a', 1)
-return {'taken', token, attempts - 1, shown(c), state(c, ARGV[9])}
+if x ~= '1' then tell_inbox(c) end
+return {'accepted'}

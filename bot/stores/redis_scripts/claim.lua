@@ -11,6 +11,6 @@ if call('LLEN', key('i', c)) == 0 then
   return false
 end
 if number(b) > now or call('LLEN', key('q', c)) > 0 then return false end
-local token = take(c, process, request)
-local attempts = call('HINCRBY', key('c', c), 'a', 1)
-return {token, attempts - 1, shown(c), state(c, ARGV[4])}
+local found = state(c, ARGV[4])
+local token, attempts = take(c, process, request, true)
+return {token, attempts, shown(c), found}

@@ -18,46 +18,53 @@ local function list(width)
 end
 
 local parts, ids, deliveries, timers, letters = list(2), list(1), list(1), list(4), list(2)
-local x, h, p, n, v = unpack(call('HMGET', C, 'x', 'h', 'p', 'n', 'v'))
+local x, h, p, n, v, me, a, rests, ox = unpack(call('HMGET', C, 'x', 'h', 'p', 'n', 'v', 'e', 'a', 'b', 'ox'))
+local waiting, asking = call('LLEN', key('i', c)), call('LLEN', key('q', c))
+call('STRLEN', key('s', c))
+call('HLEN', key('m', c))
+call('LLEN', key('o', c))
+call('HLEN', key('y', c))
+if call('XLEN', key('t', c)) > 0 and not n then
+  return {err = 'FOREIGN ' .. key('t', c) .. "' is what was left of a conversation"}
+end
+me, a = number(me), number(a)
 
 local function next_message()
-  if call('LLEN', key('q', c)) > 0 or call('LLEN', key('i', c)) == 0 or number(call('HGET', C, 'b')) > now then
+  if asking > 0 or waiting == 0 or number(rests) > now then
     free(c, '')
     return {'done'}
   end
-  local attempts = call('HINCRBY', C, 'a', 1)
-  call('HSET', C, 'r', request, 'x', '1')
+  call('HSET', C, 'r', request, 'x', '1', 'a', a + 1)
   call('ZADD', DUE, now + LEASE, 'i' .. c)
   call('ZREM', READY, 'i' .. c)
-  return {'next', attempts - 1, shown(c)}
+  return {'next', a, shown(c)}
 end
 
 if v == request then
   -- The same turn again, because the answer was lost.
   if goes_on and x == '1' and h == token and p == process then
-    return {'next', number(call('HGET', C, 'a')) - 1, shown(c)}
+    return {'next', a - 1, shown(c)}
   end
   return {'done'}
 end
 if h ~= token or p ~= process or (x ~= '1' and x ~= 'x') then return {'lost', 'lease'} end
 if start ~= '' and number(n) ~= tonumber(start) then return {'lost', 'moved'} end
 
-local waits, marks, me = {}, {}, number(call('HGET', C, 'e'))
-local total = 0
+local waits, marks, total = {}, {}, 0
 for _, part in ipairs(parts) do total = total + part[1] end
 local range = '-'
 if total > 0 then range = string.format('%d-0,%d-0', last - total + parts[1][1], last) end
 for i, id in ipairs(ids) do
   local known = call('HGET', key('m', c), id[1])
-  local expires, entry, _, waiting
+  local expires, entry, _, others
   if known then
-    expires, entry, _, waiting = read_id(known)
+    expires, entry, _, others = read_id(known)
     if entry ~= '' then return {'lost', 'answered', id[1]} end
   else
-    expires, waiting = math.ceil(now / 1000) + REMEMBER, ''
+    expires, others = math.ceil(now / 1000) + REMEMBER, ''
   end
   me = math.max(me, expires)
-  waits[i] = waiting
+  waits[i] = others
   marks[i] = expires .. '|' .. range .. '||'
 end
 
@@ -77,7 +84,6 @@ for _, part in ipairs(parts) do
   event = event + part[1]
   call('XADD', key('t', c), event .. '-0', 'n', part[1], 'e', part[2])
 end
-call('HSET', C, 'n', last, 'v', request, 'e', me)
 if not v then call('ZADD', IDS, 0, c) end
 if TTL > 0 then call('ZADD', ENDS, now + TTL, c) end
 
@@ -87,12 +93,13 @@ for i, id in ipairs(ids) do
   if first and id_of(first) == id[1] then
     call('LPOP', key('i', c))
     call('DECR', WAITING)
-    call('HSET', C, 'a', 0)
+    waiting, a = waiting - 1, 0
   elseif first then
     for _, entry in ipairs(call('LRANGE', key('i', c), 0, -1)) do
       if id_of(entry) == id[1] then
         call('LREM', key('i', c), 1, entry)
         call('DECR', WAITING)
+        waiting = waiting - 1
         break
       end
     end
@@ -103,10 +110,11 @@ for i, id in ipairs(ids) do
     end
   end
 end
-if #ids > 0 and call('LLEN', key('i', c)) == 0 then call('EXPIREAT', key('m', c), me) end
+call('HSET', C, 'n', last, 'v', request, 'e', me, 'a', a)
+if #ids > 0 and waiting == 0 then call('EXPIREAT', key('m', c), me) end
 
 for _, delivery in ipairs(deliveries) do call('RPUSH', key('o', c), delivery[1]) end
-if #deliveries > 0 and call('HGET', C, 'ox') ~= '1' then tell_outbox(c) end
+if #deliveries > 0 and ox ~= '1' then tell_outbox(c) end
 
 for _, timer in ipairs(timers) do
   local name, due, id, body = unpack(timer)

@@ -44,7 +44,8 @@ local CONVERSATION = {
   ['q:'] = 'list', ['y:'] = 'hash', ['l:'] = 'set',
 }
 
--- A script that fails half way has done half of its work: what is not ours is found before anything is written.
+-- A script that fails half way has done half of its work. So each reads from every key of the conversation before it
+-- writes to one: a value that is not ours fails there. This finds out which one it was.
 local function foreign(kinds, conversation)
   for name, kind in pairs(kinds) do
     local found = call('TYPE', here .. name .. conversation).ok
@@ -53,9 +54,6 @@ local function foreign(kinds, conversation)
     end
   end
 end
-
-local wrong = foreign(PARTITION, '') or c ~= '' and foreign(CONVERSATION, c)
-if wrong then return wrong end
 
 local function key(kind, conversation) return here .. kind .. ':' .. conversation end
 
@@ -108,12 +106,18 @@ end
 
 -- ---- leases ----------------------------------------------------------------------------------------------------
 
-local function take(conversation, holder, by)
-  local token = call('INCR', TOKEN)
-  call('HSET', key('c', conversation), 'h', token, 'p', holder, 'r', by, 'x', '1')
+-- The new token; and how often the oldest message was begun before, when it is begun now.
+local function take(conversation, holder, by, begins)
+  local C, token, attempts = key('c', conversation), call('INCR', TOKEN), nil
+  if begins then
+    attempts = number(call('HGET', C, 'a'))
+    call('HSET', C, 'h', token, 'p', holder, 'r', by, 'x', '1', 'a', attempts + 1)
+  else
+    call('HSET', C, 'h', token, 'p', holder, 'r', by, 'x', '1')
+  end
   call('ZADD', DUE, now + LEASE, 'i' .. conversation)
   call('ZREM', READY, 'i' .. conversation)
-  return token
+  return token, attempts
 end
 
 -- Whoever asked first and is still there has the conversation now; else it is free, and a worker is told of what waits.
@@ -147,7 +151,6 @@ end
 
 local function forget_old_ids(conversation)
   local hash, C = key('m', conversation), key('c', conversation)
-  if call('HLEN', hash) < number(call('HGET', C, 'k') or 64) then return end
   local all = call('HGETALL', hash)
   for i = 1, #all, 2 do
     local expires, entry = read_id(all[i + 1])
@@ -165,14 +168,15 @@ end
 
 -- Nobody is told yet.
 local function put(conversation, id, body, seconds, wait, by, waiting)
-  local C, expires = key('c', conversation), math.ceil(now / 1000 + seconds)
+  local C, M, expires = key('c', conversation), key('m', conversation), math.ceil(now / 1000 + seconds)
+  local latest, most = unpack(call('HMGET', C, 'e', 'k'))
   call('RPUSH', key('i', conversation), string.format('%.0f:%d:', micros, #id) .. id .. body)
-  call('HSET', key('m', conversation), id, expires .. '||' .. by .. '|' .. waiting)
-  call('PERSIST', key('m', conversation))
+  call('HSET', M, id, expires .. '||' .. by .. '|' .. waiting)
+  call('PERSIST', M)
   call('INCR', WAITING)
-  if expires > number(call('HGET', C, 'e')) then call('HSET', C, 'e', expires) end
+  if expires > number(latest) then call('HSET', C, 'e', expires) end
   if wait > 0 then call('HSET', C, 'b', now + wait) end
-  forget_old_ids(conversation)
+  if call('HLEN', M) >= number(most or 64) then forget_old_ids(conversation) end
 end
 
 local function id_of(entry)

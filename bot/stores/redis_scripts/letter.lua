@@ -3,6 +3,9 @@
 
 local id, step, body = ARGV[4], ARGV[5], ARGV[6]
 if call('HEXISTS', LETTER, id) == 0 then return 0 end
+call('LLEN', key('i', c))
+call('LLEN', key('o', c))
+call('HLEN', key('m', c))
 call('HDEL', LETTER, id)
 call('ZREM', LETTERS, id)
 call('SREM', key('l', c), id)

@@ -5,6 +5,8 @@
 
 local may_bury, problems, AT_ONCE = ARGV[4] == '1', {}, 100
 
+local wrong = foreign(PARTITION, '')
+if wrong then return wrong end
 call('ZADD', PROCESSES, now + LEASE, process)
 if may_bury then call('ZREMRANGEBYSCORE', PROCESSES, '-inf', now - LEASE) end
 

@@ -3,23 +3,24 @@
 -- deliveries that the holder knows of (milliseconds, to postpone; the request, to release), a dead letter: id, body
 
 local step, token, C, O = ARGV[4], ARGV[5], key('c', c), key('o', c)
-local h, p, r, x = unpack(call('HMGET', C, 'oh', 'op', 'or', 'ox'))
+local h, p, r, x, attempts, rests = unpack(call('HMGET', C, 'oh', 'op', 'or', 'ox', 'oa', 'ob'))
+local waiting = call('LLEN', O)
 
 if step == 'claim' then
   if x == '1' then
     if p ~= process or r ~= request then return false end
-    return {tonumber(h), number(call('HGET', C, 'oa')), call('LRANGE', O, 0, SHOWN - 1)}
+    return {tonumber(h), number(attempts), call('LRANGE', O, 0, SHOWN - 1)}
   end
-  if call('LLEN', O) == 0 then
+  if waiting == 0 then
     forget('o' .. c)
     return false
   end
-  if number(call('HGET', C, 'ob')) > now then return false end
+  if number(rests) > now then return false end
   local new = call('INCR', TOKEN)
   call('HSET', C, 'oh', new, 'op', process, 'or', request, 'ox', '1')
   call('ZADD', DUE, now + LEASE, 'o' .. c)
   call('ZREM', READY, 'o' .. c)
-  return {new, number(call('HGET', C, 'oa')), call('LRANGE', O, 0, SHOWN - 1)}
+  return {new, number(attempts), call('LRANGE', O, 0, SHOWN - 1)}
 end
 
 if step == 'release' then
@@ -31,7 +32,7 @@ if step == 'release' then
 end
 
 local is_done = r == request
-if not is_done and (h ~= token or p ~= process or (x ~= '1' and x ~= 'x') or call('LLEN', O) == 0) then
+if not is_done and (h ~= token or p ~= process or (x ~= '1' and x ~= 'x') or waiting == 0) then
   return {'lost'}
 end
 
@@ -46,6 +47,7 @@ end
 
 if not is_done then
   call('LPOP', O)
+  waiting = waiting - 1
   call('HSET', C, 'or', request, 'oa', 0)
   if step == 'give_up' then
     call('ZADD', LETTERS, string.format('%.0f', micros), ARGV[7])
@@ -53,7 +55,7 @@ if not is_done then
     call('SADD', key('l', c), ARGV[7])
   end
 end
-if call('LLEN', O) > 0 then
+if waiting > 0 then
   call('HSET', C, 'ox', '1')
   call('ZADD', DUE, now + LEASE, 'o' .. c)
   call('ZREM', READY, 'o' .. c)
