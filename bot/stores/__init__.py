@@ -1,24 +1,21 @@
 """Where conversations live: one file per store, all under the contract of `Store` in bot/interfaces.py.
 
-Here is what the stores share: the JSON that they keep, and the turns of one process waiting for each other.
+Here is the JSON that they keep. What the stores of one process share beside it is in desk.py.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from weakref import WeakValueDictionary
 
 import orjson
 
 from bot.domain import Domain
-from bot.errors import DataError, LeaseLost, StoreError
+from bot.errors import DataError, StoreError
 from bot.events import BotUttered, Event, event_from_json, event_to_json
-from bot.interfaces import Lease, Turn
+from bot.interfaces import Delivery
 from bot.messages import Attachment, BotMessage, UserMessage
 from bot.tracker import SNAPSHOT_VERSION, Tracker
 
@@ -28,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def encode(value: Any) -> bytes:
-    """JSON. Lone surrogates, which UTF-8 cannot hold, become U+FFFD; what is no JSON at all is a `StoreError`."""
+    """JSON, of dataclasses too. Lone surrogates, which UTF-8 cannot hold, become U+FFFD; no JSON is a `StoreError`."""
     try:
         return orjson.dumps(value, default=_plain)
     except TypeError:
@@ -88,12 +85,22 @@ def fold(events: Sequence[Event], key: str, domain: Domain) -> Tracker:
 
 def decode_replies(body: bytes, key: str) -> list[BotMessage]:
     """What the bot said in a stored turn."""
-    return [event.message for event in decode_events([body], key) if isinstance(event, BotUttered)]
+    return replies_in(decode_events([body], key))
+
+
+def replies_in(events: Iterable[Event]) -> list[BotMessage]:
+    """What the bot says in these events."""
+    return [event.message for event in events if isinstance(event, BotUttered)]
 
 
 def encode_message(message: UserMessage) -> bytes:
-    """A message of the inbox."""
-    return encode({field.name: getattr(message, field.name) for field in dataclasses.fields(message)})
+    """A message of the inbox. A `StoreError` when an id in it is no text that UTF-8 can hold."""
+    try:
+        message.conversation_id.encode()
+        message.message_id.encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(f"a message was refused, as its ids cannot be stored: {error.reason}") from error
+    return encode(message)
 
 
 def decode_message(body: bytes, key: str) -> UserMessage:
@@ -104,6 +111,24 @@ def decode_message(body: bytes, key: str) -> UserMessage:
         return UserMessage(**data)
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(f"a stored message of '{key}' is damaged: {error}") from error
+
+
+def encode_delivery(delivery: Delivery) -> bytes:
+    """A reply of the outbox."""
+    return encode(delivery)
+
+
+def decode_delivery(body: bytes, key: str) -> Delivery:
+    """What `encode_delivery` wrote. Damage is a `StoreError` that names the conversation."""
+    try:
+        data = orjson.loads(body)
+        message = data["message"]
+        for name in ("buttons", "elements", "quick_replies"):
+            message[name] = tuple(message[name])
+        data["message"] = BotMessage(**message)
+        return Delivery(**data)
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"a stored reply of '{key}' is damaged: {error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -120,45 +145,7 @@ def _clean(value: Any) -> Any:
             return {_clean(str(key)): _clean(inner) for key, inner in value.items()}
         case list() | tuple():
             return [_clean(inner) for inner in value]
+        case UserMessage() | Delivery() | BotMessage() | Attachment():
+            return {field.name: _clean(getattr(value, field.name)) for field in dataclasses.fields(value)}
         case _:
             return value
-
-
-# ---- one turn at a time --------------------------------------------------------------------------
-
-
-class Leases:
-    """The leases of one process: one holder per conversation, the others wait in the order of asking."""
-
-    def __init__(self, last_token: int = 0) -> None:
-        self._last_token = last_token
-        # A lock lives as long as somebody holds it or waits for it.
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._holders: dict[str, int] = {}
-
-    @asynccontextmanager
-    async def lease(self, conversation_id: str) -> AsyncIterator[Lease]:
-        """The right to commit, until the block is left."""
-        lock = self._locks.get(conversation_id)
-        if lock is None:
-            lock = self._locks[conversation_id] = asyncio.Lock()
-        async with lock:
-            self._last_token += 1
-            lease = Lease(conversation_id, self._last_token)
-            self._holders[conversation_id] = lease.token
-            try:
-                yield lease
-            finally:
-                if self._holders.get(conversation_id) == lease.token:
-                    del self._holders[conversation_id]
-
-    def check(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
-        """`LeaseLost` unless this lease is the one in force; `StoreError` when the three do not belong together."""
-        if not lease.conversation_id == turn.conversation_id == tracker.conversation_id:
-            raise StoreError(f"a turn of '{turn.conversation_id}' was to be stored under '{lease.conversation_id}'")
-        if self._holders.get(lease.conversation_id) != lease.token:
-            raise LeaseLost(f"the lease on '{lease.conversation_id}' is over: this turn must not be stored")
-
-    def revoke(self, conversation_id: str) -> None:
-        """The turn under way, if there is one, can no longer be committed."""
-        self._holders.pop(conversation_id, None)

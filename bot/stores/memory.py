@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import dataclasses
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bot.domain import Domain
 from bot.errors import LeaseLost
 from bot.events import Event
-from bot.interfaces import Lease, Turn
+from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Timer, Turn, Work
 from bot.messages import BotMessage, UserMessage
 from bot.stores import (
-    Leases,
+    decode_delivery,
     decode_events,
     decode_message,
     decode_replies,
     decode_tracker,
     encode,
+    encode_delivery,
     encode_events,
     encode_message,
     fold,
+    replies_in,
 )
+from bot.stores.desk import Desk
 from bot.tracker import RECENT_EVENTS, Tracker
+
+_Content = TypeVar("_Content", UserMessage, Delivery)
 
 
 @dataclass(slots=True)
@@ -42,26 +52,71 @@ class _Conversation:
 
 
 class MemoryStore:
-    """Dictionaries of the same JSON that the other stores keep, so that nothing is shared with a tracker."""
+    """Dictionaries of the same JSON that the other stores keep, so that nothing is shared with a tracker.
+
+    What is accepted is remembered for good, whatever `remember` says.
+    """
 
     def __init__(self) -> None:
-        self._inbox: dict[tuple[str, str], bytes] = {}
+        self._desk = Desk()
         self._conversations: dict[str, _Conversation] = {}
-        self._leases = Leases()
+        self._letters: dict[str, DeadLetter] = {}
 
-    async def accept(self, message: UserMessage) -> bool:
-        key = (message.conversation_id, message.message_id)
-        conversation = self._conversations.get(message.conversation_id)
-        if key in self._inbox or (conversation and message.message_id in conversation.answered):
+    # ---- the inbox ----
+
+    async def accept(self, message: UserMessage, *, remember: float = DAY, wait: float = 0.0) -> bool:
+        if self._knows(message):
             return False
-        self._inbox[key] = encode_message(message)
+        self._desk.check_room(message.conversation_id)
+        self._desk.put(_copied(message), wait=wait)
         return True
 
-    async def pending(self) -> list[UserMessage]:
-        return [decode_message(body, key) for (key, _), body in self._inbox.items()]
+    async def arrival(self, lease: Lease) -> None:
+        import asyncio
 
-    def lease(self, conversation_id: str) -> AbstractAsyncContextManager[Lease]:
-        return self._leases.lease(conversation_id)
+        await asyncio.Event().wait()
+
+    async def begin(self, message: UserMessage, *, remember: float = DAY, wait: float = 0.0) -> Begun:
+        key, message_id = message.conversation_id, message.message_id
+        answers, replies = self._desk.answers, await self.replies(key, message_id)
+        if replies is not None:
+            answer = answers.expect(key, message_id)
+            answers.give(key, message_id, replies)
+            return Begun(answer)
+        if self._desk.is_waiting(key, message_id):
+            return Begun(answers.expect(key, message_id), self._desk.take(key))
+        self._desk.check_room(key)
+        token = self._desk.reserve(key)
+        self._desk.put(_copied(message))
+        return Begun(answers.expect(key, message_id), None if token is None else self._desk.begin(key, token))
+
+    async def ready(self) -> Work:
+        while True:
+            match await self._desk.ready():
+                case Work() as work:
+                    return work
+                case (conversation_id, Timer(message=UserMessage() as message) as timer):
+                    if self._desk.fired(conversation_id, timer) and not self._knows(message):
+                        self._desk.put(message)
+
+    async def claim(self, conversation_id: str) -> Lease | None:
+        return self._desk.take(conversation_id)
+
+    async def pending(self) -> list[UserMessage]:
+        return self._desk.pending()
+
+    # ---- the turn ----
+
+    @asynccontextmanager
+    async def lease(self, conversation_id: str) -> AsyncIterator[Lease]:
+        lease = await self._desk.ask(conversation_id)
+        try:
+            yield lease
+        finally:
+            self._desk.give_back(lease)
+
+    async def resume(self, lease: Lease, domain: Domain) -> Tracker:
+        return await self.load(lease.conversation_id, domain)
 
     async def load(self, conversation_id: str, domain: Domain) -> Tracker:
         conversation = self._conversations.get(conversation_id)
@@ -71,33 +126,94 @@ class MemoryStore:
         tracker = decode_tracker(conversation.snapshot, recent, conversation_id, domain)
         return tracker or fold(await self.events(conversation_id), conversation_id, domain)
 
-    async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
-        self._leases.check(lease, turn, tracker)
+    async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> Lease | None:
+        following = self._desk.following(lease, turn.message_ids)
+        self._store(lease, turn, tracker, is_new=False)
+        return self._desk.go_on(lease, following)
+
+    async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
+        self._store(lease, turn, tracker, is_new=True)
+
+    def _store(self, lease: Lease, turn: Turn, tracker: Tracker, *, is_new: bool) -> None:
+        """The turn after those that are there, or, when it is new, in their place."""
+        self._desk.check(lease, turn, tracker)
         # Everything that can fail comes before the first change.
         body, snapshot = encode_events(turn.events), encode(tracker.to_json())
+        deliveries = [_copied(delivery) for delivery in turn.deliveries]
+        timers = [
+            timer if timer.message is None else dataclasses.replace(timer, message=_copied(timer.message))
+            for timer in turn.timers
+        ]
         key = turn.conversation_id
-        start = tracker.event_count - len(turn.events)
-        conversation = self._conversations.get(key)
-        if start != (conversation.event_count if conversation else 0):
+        conversation = self._conversations.get(key) or _Conversation(snapshot)
+        start = 0 if is_new else tracker.event_count - len(turn.events)
+        if not is_new and start != conversation.event_count:
             raise LeaseLost(f"'{key}' has moved on since this turn was begun: it must not be stored")
-        if conversation and turn.message_id in conversation.answered:
-            raise LeaseLost(f"message '{turn.message_id}' of '{key}' was answered before")
-        conversation = self._conversations.setdefault(key, _Conversation(snapshot))
+        for message_id in turn.message_ids:
+            if message_id in conversation.answered:
+                raise LeaseLost(f"message '{message_id}' of '{key}' was answered before")
+        if is_new:
+            # What is left of an answered message is that it was answered.
+            conversation.answered = dict.fromkeys(conversation.answered, _StoredTurn(0, 0, b"[]"))
+            conversation.turns = []
         stored = _StoredTurn(start, tracker.event_count, body)
         conversation.snapshot, conversation.event_count = snapshot, tracker.event_count
         conversation.turns.append(stored)
-        if turn.message_id is not None:
-            conversation.answered[turn.message_id] = stored
-            self._inbox.pop((key, turn.message_id), None)
+        conversation.answered.update(dict.fromkeys(turn.message_ids, stored))
+        self._conversations[key] = conversation
+        for message in self._desk.consume(key, turn.message_ids):
+            if turn.set_aside is not None:
+                self._keep_letter(key, turn.set_aside, message)
+        self._desk.send(key, deliveries)
+        self._desk.set_timers(key, timers)
+        for message_id in turn.message_ids:
+            self._desk.answers.give(key, message_id, replies_in(turn.events))
 
-    async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
-        self._leases.check(lease, turn, tracker)
-        body, snapshot = encode_events(turn.events), encode(tracker.to_json())
-        conversation = self._conversations.setdefault(turn.conversation_id, _Conversation(snapshot))
-        silence = _StoredTurn(0, 0, b"[]")
-        conversation.answered = dict.fromkeys(conversation.answered, silence)
-        conversation.snapshot, conversation.event_count = snapshot, tracker.event_count
-        conversation.turns = [_StoredTurn(0, tracker.event_count, body)]
+    async def release(self, lease: Lease, *, failed: bool = False) -> None:
+        if not failed:
+            self._desk.take_back_attempt(lease)
+        self._desk.give_back(lease)
+
+    # ---- the outbox ----
+
+    async def claim_outbox(self, conversation_id: str) -> OutboxLease | None:
+        return self._desk.take_outbox(conversation_id)
+
+    async def delivered(self, lease: OutboxLease) -> OutboxLease | None:
+        self._desk.first(lease)
+        return self._desk.next_delivery(lease)
+
+    async def postpone(self, lease: OutboxLease, seconds: float) -> None:
+        first = self._desk.first(lease)
+        self._desk.put_off(lease, dataclasses.replace(first, attempts=first.attempts + 1), time.time() + seconds)
+
+    async def give_up(self, lease: OutboxLease, reason: str) -> OutboxLease | None:
+        self._keep_letter(lease.conversation_id, reason, self._desk.first(lease))
+        return self._desk.next_delivery(lease)
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        return list(self._letters.values())[:limit]
+
+    async def revive(self, letter_id: str) -> bool:
+        letter = self._letters.pop(letter_id, None)
+        match letter:
+            case DeadLetter(content=UserMessage() as message):
+                conversation = self._conversations.get(letter.conversation_id)
+                if conversation:
+                    conversation.answered.pop(message.message_id, None)
+                self._desk.put(message)
+            case DeadLetter(content=Delivery() as delivery):
+                self._desk.send(letter.conversation_id, (dataclasses.replace(delivery, attempts=0),))
+        return letter is not None
+
+    async def bury(self, letter_id: str) -> bool:
+        return self._letters.pop(letter_id, None) is not None
+
+    def _keep_letter(self, conversation_id: str, reason: str, content: UserMessage | Delivery) -> None:
+        letter = DeadLetter(secrets.token_hex(8), conversation_id, reason, time.time(), content)
+        self._letters[letter.id] = letter
+
+    # ---- reading ----
 
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None:
         conversation = self._conversations.get(conversation_id)
@@ -118,13 +234,26 @@ class MemoryStore:
         return sorted(key for key in self._conversations if key > after)[:limit]
 
     async def delete(self, conversation_id: str) -> None:
-        self._leases.revoke(conversation_id)
+        self._desk.forget(self._desk.revoke(conversation_id))
         self._conversations.pop(conversation_id, None)
-        for key in [key for key in self._inbox if key[0] == conversation_id]:
-            del self._inbox[key]
+        for letter in [letter for letter in self._letters.values() if letter.conversation_id == conversation_id]:
+            del self._letters[letter.id]
 
     async def close(self) -> None:
-        pass
+        self._desk.close()
+
+    def _knows(self, message: UserMessage) -> bool:
+        key, message_id = message.conversation_id, message.message_id
+        conversation = self._conversations.get(key)
+        is_answered = conversation is not None and message_id in conversation.answered
+        return is_answered or self._desk.is_waiting(key, message_id)
+
+
+def _copied(content: _Content) -> _Content:
+    """As a store on a disk would give it back."""
+    if isinstance(content, UserMessage):
+        return decode_message(encode_message(content), content.conversation_id)
+    return decode_delivery(encode_delivery(content), content.conversation_id)
 
 
 def _last_turns(conversation: _Conversation) -> list[bytes]:

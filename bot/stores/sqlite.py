@@ -1,78 +1,51 @@
 """Conversations in one SQLite file, written by one process. What was committed survives a power cut.
 
-A turn is one row with all its events, so that a commit writes three rows however much was said. One
-thread writes: it takes all commits that are waiting into a single transaction, so that many
-conversations share the price of reaching the disk. A small cache keeps what busy conversations need next.
+A turn is one row with all its events, so that a commit writes few rows however much was said. What waits is in
+memory, too (see desk.py), and follows the file in the order of writing: whatever changes it does so in `then`, when
+the transaction is durable. A small cache keeps what busy conversations need next.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import itertools
+import logging
 import sqlite3
-import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, closing, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.domain import Domain
-from bot.errors import LeaseLost, StoreError, StoreUnavailable, UnknownName
+from bot.errors import LeaseLost, StoreError, StoreFull, StoreUnavailable, UnknownName
 from bot.events import Event
-from bot.interfaces import Lease, Turn
+from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Timer, Turn, Work
 from bot.messages import BotMessage, UserMessage
 from bot.stores import (
-    Leases,
+    decode_delivery,
     decode_events,
     decode_message,
     decode_replies,
     decode_tracker,
     encode,
+    encode_delivery,
     encode_events,
     encode_message,
     fold,
+    replies_in,
 )
+from bot.stores.desk import PATIENCE, Desk
+from bot.stores.sqlite_file import SQLiteFile, Write
 from bot.tracker import RECENT_EVENTS, Tracker
 
-APPLICATION_ID = 0x46524454
-"""Says in the file's header that it is ours ("FRDT")."""
+log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE openings (count INTEGER NOT NULL);
-INSERT INTO openings VALUES (0);
-
--- Accepted and not yet answered, in order of arrival.
-CREATE TABLE inbox (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    conversation_id TEXT NOT NULL,
-    message_id TEXT NOT NULL,
-    body BLOB NOT NULL,
-    UNIQUE (conversation_id, message_id)
-);
-
--- `body` holds the events after the first `start_count` ones, up to `end_count`, as a JSON array.
-CREATE TABLE turns (
-    conversation_id TEXT NOT NULL,
-    start_count INTEGER NOT NULL,
-    end_count INTEGER NOT NULL,
-    message_id TEXT,
-    body BLOB NOT NULL
-);
-CREATE INDEX turns_in_order ON turns (conversation_id, end_count);
-CREATE UNIQUE INDEX turns_by_message ON turns (conversation_id, message_id) WHERE message_id IS NOT NULL;
-
-CREATE TABLE conversations (
-    conversation_id TEXT PRIMARY KEY,
-    event_count INTEGER NOT NULL,
-    token INTEGER NOT NULL,
-    snapshot BLOB NOT NULL
-);
-"""
-
-_Write = Callable[[sqlite3.Connection], Any]
+_Content = TypeVar("_Content", UserMessage, Delivery)
+_LETTERS = "SELECT letter, conversation_id, reason, at, kind, body FROM dead_letters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +63,8 @@ class SQLiteStore:
 
     `synchronous` is SQLite's: "FULL" waits for the disk before a turn counts as stored; "NORMAL" may
     lose the last turns in a power cut (never in a crash of the program). `cache_size` is the number of
-    conversations kept in memory, about 70 kB each.
+    conversations kept in memory, about 70 kB each. What is accepted is remembered for good, whatever
+    `remember` says.
     """
 
     def __init__(self, path: str | Path = "frontdesk.db", *, synchronous: str = "FULL", cache_size: int = 256) -> None:
@@ -98,47 +72,186 @@ class SQLiteStore:
             raise UnknownName("value of 'synchronous'", synchronous, ("EXTRA", "FULL", "NORMAL", "OFF"))
         if cache_size < 0:
             raise ValueError(f"cache_size must be at least 0, not {cache_size}")
-        self._path = Path(path)
         self._cache_size = cache_size
         self._cache: OrderedDict[str, _Recent] = OrderedDict()
-        self._queue: SimpleQueue[tuple[_Write, asyncio.Future[Any]] | None] = SimpleQueue()
-        self._guard = _take_possession(self._path)
-        try:
-            self._writer, opening = _open(self._path, synchronous)
-            self._reader = _connect(self._path)
-            self._reader.execute("PRAGMA query_only = ON")
-        except BaseException:
-            self._guard.close()
-            raise
-        self._closed = False
-        # Tokens grow from one opening of the file to the next, too.
-        self._leases = Leases(opening << 32)
-        self._thread = threading.Thread(target=self._write_all, name=f"sqlite:{self._path.name}", daemon=True)
-        self._thread.start()
+        self._file = SQLiteFile(Path(path), synchronous)
+        # Tokens and positions grow from one opening of the file to the next, too.
+        self._desk = Desk(self._file.opening << 32)
+        self._positions = itertools.count(self._file.opening << 32)
+        self._fill_desk()
 
-    # ---- the contract ----
+    def _fill_desk(self) -> None:
+        """Take up what waited when the file was closed. What is damaged is told, and left where it is."""
+        read = self._file.read
+        for key, attempts, body in read("SELECT conversation_id, attempts, body FROM inbox ORDER BY position"):
+            if message := _undamaged(decode_message, body, key):
+                self._desk.put(message, attempts=attempts)
+        for key, due, body in read("SELECT conversation_id, due, body FROM outbox ORDER BY position"):
+            if delivery := _undamaged(decode_delivery, body, key):
+                self._desk.send(key, [delivery], at=due)
+        for key, name, due, body in read("SELECT conversation_id, name, due, body FROM timers"):
+            if message := _undamaged(decode_message, body, key):
+                self._desk.set_timers(key, [Timer(name, due, message)])
 
-    async def accept(self, message: UserMessage) -> bool:
-        key, message_id = _text(message.conversation_id), _text(message.message_id)
-        body = encode_message(message)
+    # ---- the inbox ----
+
+    async def accept(self, message: UserMessage, *, remember: float = DAY, wait: float = 0.0) -> bool:
+        key, message_id, body = message.conversation_id, message.message_id, encode_message(message)
+        if self._desk.is_waiting(key, message_id) or not await self._has_room_for(message):
+            return False
+
+        def then(is_new: bool) -> bool:
+            if is_new:
+                self._desk.put(decode_message(body, key), wait=wait)
+            return is_new
+
+        accepted: bool = await self._write(self._inserting(message, body), then)
+        return accepted
+
+    async def begin(self, message: UserMessage, *, remember: float = DAY) -> Begun:
+        key, message_id = message.conversation_id, message.message_id
+        if not self._desk.is_waiting(key, message_id) and await self._has_room_for(message):
+            begun = await self._begin_new(message)
+            if begun:
+                return begun
+        replies = await self.replies(key, message_id)
+        if replies is None and not self._desk.is_waiting(key, message_id):
+            raise StoreError(f"message '{message_id}' of '{key}' was deleted a moment ago, or is damaged")
+        answer = self._desk.answers.expect(key, message_id)
+        if replies is None:
+            return Begun(answer, await self.claim(key))
+        self._desk.answers.give(key, message_id, replies)
+        return Begun(answer)
+
+    async def _begin_new(self, message: UserMessage) -> Begun | None:
+        """None when the message is not new."""
+        key, body = message.conversation_id, encode_message(message)
+        token, oldest = self._desk.reserve(key), self._desk.oldest(key)
+        # The attempt that begins now is counted at the oldest message, which mostly is this one.
+        insert = self._inserting(message, body, attempts=int(token is not None and oldest is None))
+
+        def write(connection: sqlite3.Connection) -> bool:
+            is_new = insert(connection)
+            if is_new and token is not None and oldest:
+                _counting(key, oldest.message.message_id, oldest.attempts + 1)(connection)
+            return is_new
+
+        def then(is_new: bool) -> Begun | None:
+            if not is_new:
+                undo()
+                return None
+            self._desk.put(decode_message(body, key))
+            answer = self._desk.answers.expect(key, message.message_id)
+            return Begun(answer, None if token is None else self._desk.begin(key, token))
+
+        def undo() -> None:
+            if token is not None:
+                self._desk.give_back(Lease(key, token))
+
+        begun: Begun | None = await self._write(write, then, undo)
+        return begun
+
+    def _inserting(self, message: UserMessage, body: bytes, *, attempts: int = 0) -> Callable[..., bool]:
+        """Puts the message into the inbox and answers True, unless it is there or was answered."""
+        row = (_text(message.conversation_id), _text(message.message_id), next(self._positions), attempts, body)
 
         def write(connection: sqlite3.Connection) -> bool:
             cursor = connection.execute(
-                "INSERT OR IGNORE INTO inbox (conversation_id, message_id, body) SELECT ?1, ?2, ?3"
-                " WHERE NOT EXISTS (SELECT 1 FROM turns WHERE conversation_id = ?1 AND message_id = ?2)",
-                (key, message_id, body),
+                "INSERT OR IGNORE INTO inbox (conversation_id, message_id, position, attempts, body)"
+                " SELECT ?1, ?2, ?3, ?4, ?5"
+                " WHERE NOT EXISTS (SELECT 1 FROM answered WHERE conversation_id = ?1 AND message_id = ?2)",
+                row,
             )
             return cursor.rowcount == 1
 
-        accepted: bool = await self._submit(write)
-        return accepted
+        return write
+
+    async def _has_room_for(self, message: UserMessage) -> bool:
+        """False when there is no room, and none is needed: the message was answered. Else that is a `StoreFull`."""
+        try:
+            self._desk.check_room(message.conversation_id)
+        except StoreFull:
+            if await self.replies(message.conversation_id, message.message_id) is None:
+                raise
+            return False
+        return True
+
+    async def ready(self) -> Work:
+        while True:
+            match await self._desk.ready():
+                case Work() as work:
+                    return work
+                case (conversation_id, Timer(message=UserMessage() as message) as timer):
+                    await self._fire(conversation_id, timer, message)
+
+    async def _fire(self, conversation_id: str, timer: Timer, message: UserMessage) -> None:
+        """The timer's message comes into the inbox, however full that is."""
+        insert = self._inserting(message, encode_message(message))
+
+        def write(connection: sqlite3.Connection) -> bool:
+            cursor = connection.execute(
+                "DELETE FROM timers WHERE conversation_id = ? AND name = ? AND due = ?",
+                (_text(conversation_id), _text(timer.name), timer.due),
+            )
+            return cursor.rowcount == 1 and insert(connection)
+
+        def then(is_new: bool) -> None:
+            self._desk.fired(conversation_id, timer)
+            if is_new:
+                self._desk.put(message)
+
+        await self._write(write, then)
+
+    async def claim(self, conversation_id: str) -> Lease | None:
+        lease = self._desk.take(conversation_id)
+        oldest = self._desk.oldest(conversation_id)
+        if lease is None or oldest is None:
+            return None
+
+        def undo() -> None:
+            self._desk.take_back_attempt(lease)
+            self._desk.give_back(lease)
+
+        count = _counting(conversation_id, oldest.message.message_id, oldest.attempts)
+        # A power cut is not the message's fault.
+        await self._write(count, lambda _: lease, undo, survives_power_cut=False)
+        return lease
+
+    async def release(self, lease: Lease, *, failed: bool = False) -> None:
+        if failed:
+            self._desk.give_back(lease)
+        elif written := self._release(lease):
+            await asyncio.wait([written])
+
+    def _release(self, lease: Lease) -> asyncio.Future[Any] | None:
+        """The lease is given back, and its attempt does not count. If that cannot be written, one too many is."""
+        oldest = self._desk.take_back_attempt(lease)
+        if oldest is None:
+            self._desk.give_back(lease)
+            return None
+        count = _counting(lease.conversation_id, oldest.message.message_id, oldest.attempts)
+        self._desk.give_back(lease)
+        with suppress(StoreUnavailable):
+            written = self._file.submit(count, bool, lambda: None, survives_power_cut=False)
+            written.add_done_callback(lambda future: future.cancelled() or future.exception())
+            return written
+        return None
 
     async def pending(self) -> list[UserMessage]:
-        rows = self._read("SELECT body, conversation_id FROM inbox ORDER BY position")
-        return [decode_message(body, key) for body, key in rows]
+        return self._desk.pending()
 
-    def lease(self, conversation_id: str) -> AbstractAsyncContextManager[Lease]:
-        return self._leases.lease(conversation_id)
+    # ---- the turn ----
+
+    @asynccontextmanager
+    async def lease(self, conversation_id: str) -> AsyncIterator[Lease]:
+        lease = await self._desk.ask(conversation_id)
+        try:
+            yield lease
+        finally:
+            self._desk.give_back(lease)
+
+    async def resume(self, lease: Lease, domain: Domain) -> Tracker:
+        return await self.load(lease.conversation_id, domain)
 
     async def load(self, conversation_id: str, domain: Domain) -> Tracker:
         recent = self._cache.get(conversation_id)
@@ -152,12 +265,13 @@ class SQLiteStore:
         tracker = decode_tracker(recent.snapshot, recent.events, conversation_id, domain)
         return tracker or fold(await self.events(conversation_id), conversation_id, domain)
 
-    async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
-        self._leases.check(lease, turn, tracker)
-        key = _text(turn.conversation_id)
-        message_id = None if turn.message_id is None else _text(turn.message_id)
+    async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> Lease | None:
+        self._desk.check(lease, turn, tracker)
+        key, following = turn.conversation_id, self._desk.following(lease, turn.message_ids)
+        count = _counting(key, following.message.message_id, following.attempts + 1) if following else None
         body, snapshot = encode_events(turn.events), encode(tracker.to_json())
         start, end = tracker.event_count - len(turn.events), tracker.event_count
+        settle = self._settling(turn, body)
 
         def write(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
@@ -165,105 +279,263 @@ class SQLiteStore:
                 " OR EXISTS (SELECT 1 FROM conversations WHERE conversation_id = ?1)"
                 " ON CONFLICT (conversation_id) DO UPDATE SET event_count = ?2, token = ?3, snapshot = ?4"
                 " WHERE event_count = ?5 AND token <= ?3",
-                (key, end, lease.token, snapshot, start),
+                (_text(key), end, lease.token, snapshot, start),
             )
             if cursor.rowcount != 1:
                 raise LeaseLost(f"'{key}' has moved on since this turn was begun: it must not be stored")
-            try:
-                connection.execute("INSERT INTO turns VALUES (?, ?, ?, ?, ?)", (key, start, end, message_id, body))
-            except sqlite3.IntegrityError as error:
-                raise LeaseLost(f"message '{message_id}' of '{key}' was answered before") from error
-            if message_id is not None:
-                connection.execute("DELETE FROM inbox WHERE conversation_id = ? AND message_id = ?", (key, message_id))
+            settle(connection, start, end)
+            if count:
+                count(connection)
 
-        recent = self._cache.pop(turn.conversation_id, None)
-        await self._submit(write)
-        if recent is None and start > 0:
-            # Somebody may have read the old state while we wrote.
-            self._cache.pop(turn.conversation_id, None)
-        else:
-            events = (*(recent.events if recent else ()), *decode_events([body], key))
-            self._remember(turn.conversation_id, _Recent(snapshot, events[-RECENT_EVENTS:]))
+        def then(_: None) -> Lease | None:
+            if recent is None and start > 0:
+                # Somebody may have read the old state while we wrote.
+                self._cache.pop(key, None)
+            else:
+                events = (*(recent.events if recent else ()), *decode_events([body], key))
+                self._remember(key, _Recent(snapshot, events[-RECENT_EVENTS:]))
+            self._settled(turn)
+            return self._desk.go_on(lease, following)
+
+        recent = self._cache.pop(key, None)
+        next_lease: Lease | None = await self._write(write, then)
+        return next_lease
 
     async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
-        self._leases.check(lease, turn, tracker)
-        key = _text(turn.conversation_id)
+        self._desk.check(lease, turn, tracker)
+        key = turn.conversation_id
         body, snapshot, end = encode_events(turn.events), encode(tracker.to_json()), tracker.event_count
+        settle = self._settling(turn, body)
 
         def write(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
                 "INSERT INTO conversations VALUES (?1, ?2, ?3, ?4) ON CONFLICT (conversation_id)"
                 " DO UPDATE SET event_count = ?2, token = ?3, snapshot = ?4 WHERE token <= ?3",
-                (key, end, lease.token, snapshot),
+                (_text(key), end, lease.token, snapshot),
             )
             if cursor.rowcount != 1:
                 raise LeaseLost(f"'{key}' has moved on since this turn was begun: it must not be stored")
-            # What is left of an answered message is that it was answered.
-            connection.execute("DELETE FROM turns WHERE conversation_id = ? AND message_id IS NULL", (key,))
-            connection.execute(
-                "UPDATE turns SET start_count = 0, end_count = 0, body = ? WHERE conversation_id = ?", (b"[]", key)
-            )
-            connection.execute("INSERT INTO turns VALUES (?, 0, ?, NULL, ?)", (key, end, body))
+            connection.execute("DELETE FROM turns WHERE conversation_id = ?", (_text(key),))
+            connection.execute("UPDATE answered SET turn = NULL WHERE conversation_id = ?", (_text(key),))
+            settle(connection, 0, end)
 
-        self._cache.pop(turn.conversation_id, None)
-        await self._submit(write)
-        self._cache.pop(turn.conversation_id, None)
+        def then(_: None) -> None:
+            self._cache.pop(key, None)
+            self._settled(turn)
+
+        self._cache.pop(key, None)
+        await self._write(write, then)
+
+    def _settling(self, turn: Turn, body: bytes) -> Callable[[sqlite3.Connection, int, int], None]:
+        """Writes all of a turn but the state of the conversation; `body` is its events."""
+        key = _text(turn.conversation_id)
+        consumed = [(key, _text(message_id)) for message_id in turn.message_ids]
+        deliveries = [
+            (key, _text(delivery.key), next(self._positions), encode_delivery(delivery)) for delivery in turn.deliveries
+        ]
+        timers = [
+            (key, _text(timer.name), timer.due, encode_message(timer.message)) for timer in turn.timers if timer.message
+        ]
+        cancelled = [(key, _text(timer.name)) for timer in turn.timers if timer.message is None]
+        now = time.time()
+
+        def write(connection: sqlite3.Connection, start: int, end: int) -> None:
+            row = (key, start, end, body)
+            cursor = connection.execute(
+                "INSERT INTO turns (conversation_id, start_count, end_count, body) VALUES (?, ?, ?, ?)", row
+            )
+            for one in consumed:
+                try:
+                    connection.execute("INSERT INTO answered VALUES (?, ?, ?)", (*one, cursor.lastrowid))
+                except sqlite3.IntegrityError as error:
+                    raise LeaseLost(f"message '{one[1]}' of '{key}' was answered before") from error
+                if turn.set_aside is not None:
+                    connection.execute(
+                        "INSERT INTO dead_letters (conversation_id, reason, at, kind, body)"
+                        " SELECT conversation_id, ?, ?, 'message', body FROM inbox"
+                        " WHERE conversation_id = ? AND message_id = ?",
+                        (_text(turn.set_aside), now, *one),
+                    )
+                connection.execute("DELETE FROM inbox WHERE conversation_id = ? AND message_id = ?", one)
+            if deliveries:
+                connection.executemany("INSERT INTO outbox VALUES (?, ?, ?, 0, ?)", deliveries)
+            if timers:
+                connection.executemany("INSERT OR REPLACE INTO timers VALUES (?, ?, ?, ?)", timers)
+            if cancelled:
+                connection.executemany("DELETE FROM timers WHERE conversation_id = ? AND name = ?", cancelled)
+
+        return write
+
+    def _settled(self, turn: Turn) -> None:
+        """What `_settling` has written takes effect."""
+        key = turn.conversation_id
+        self._desk.consume(key, turn.message_ids)
+        self._desk.send(key, turn.deliveries)
+        self._desk.set_timers(key, turn.timers)
+        for message_id in turn.message_ids:
+            self._desk.answers.give(key, message_id, replies_in(turn.events))
+
+    # ---- the outbox ----
+
+    async def claim_outbox(self, conversation_id: str) -> OutboxLease | None:
+        return self._desk.take_outbox(conversation_id)
+
+    async def delivered(self, lease: OutboxLease) -> OutboxLease | None:
+        return await self._strike_off(lease, None)
+
+    async def give_up(self, lease: OutboxLease, reason: str) -> OutboxLease | None:
+        return await self._strike_off(lease, reason)
+
+    async def _strike_off(self, lease: OutboxLease, reason: str | None) -> OutboxLease | None:
+        """The first delivery is over; with a reason, it becomes a dead letter."""
+        first = self._desk.first(lease)
+        row = (_text(lease.conversation_id), _text(first.key))
+        now = time.time()
+
+        def write(connection: sqlite3.Connection) -> None:
+            if reason is not None:
+                connection.execute(
+                    "INSERT INTO dead_letters (conversation_id, reason, at, kind, body)"
+                    " SELECT conversation_id, ?, ?, 'delivery', body FROM outbox"
+                    " WHERE conversation_id = ? AND delivery_key = ?",
+                    (_text(reason), now, *row),
+                )
+            connection.execute("DELETE FROM outbox WHERE conversation_id = ? AND delivery_key = ?", row)
+
+        def then(_: None) -> OutboxLease | None:
+            return self._desk.next_delivery(lease)
+
+        def undo() -> None:
+            self._desk.put_off(lease, first, time.time() + PATIENCE)
+
+        left: OutboxLease | None = await self._write(write, then, undo)
+        return left
+
+    async def postpone(self, lease: OutboxLease, seconds: float) -> None:
+        first = self._desk.first(lease)
+        later, due = dataclasses.replace(first, attempts=first.attempts + 1), time.time() + seconds
+        row = (due, encode_delivery(later), _text(lease.conversation_id), _text(first.key))
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE outbox SET due = ?, body = ? WHERE conversation_id = ? AND delivery_key = ?", row
+            )
+
+        def undo() -> None:
+            self._desk.put_off(lease, later, due)
+
+        await self._write(write, lambda _: undo(), undo)
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        return [_letter(row) for row in self._file.read(f"{_LETTERS} ORDER BY letter LIMIT ?", (limit,))]
+
+    async def revive(self, letter_id: str) -> bool:
+        rows = self._file.read(f"{_LETTERS} WHERE letter = ?", (_text(letter_id),))
+        if not rows:
+            return False
+        letter = _letter(rows[0])
+        if isinstance(letter.content, UserMessage):
+            return await self._revive_message(letter, letter.content)
+        return await self._revive_delivery(letter, dataclasses.replace(letter.content, attempts=0))
+
+    async def _revive_message(self, letter: DeadLetter, message: UserMessage) -> bool:
+        insert = self._inserting(message, encode_message(message))
+        row = (_text(message.conversation_id), _text(message.message_id))
+
+        def write(connection: sqlite3.Connection) -> tuple[bool, bool]:
+            if not _bury(connection, letter.id):
+                return False, False
+            connection.execute("DELETE FROM answered WHERE conversation_id = ? AND message_id = ?", row)
+            return True, insert(connection)
+
+        def then(outcome: tuple[bool, bool]) -> bool:
+            was_there, is_new = outcome
+            if is_new:
+                self._desk.put(message)
+            return was_there
+
+        revived: bool = await self._write(write, then)
+        return revived
+
+    async def _revive_delivery(self, letter: DeadLetter, delivery: Delivery) -> bool:
+        key = letter.conversation_id
+        row = (_text(key), _text(delivery.key), next(self._positions), encode_delivery(delivery))
+
+        def write(connection: sqlite3.Connection) -> bool:
+            was_there = _bury(connection, letter.id)
+            if was_there:
+                connection.execute("INSERT INTO outbox VALUES (?, ?, ?, 0, ?)", row)
+            return was_there
+
+        def then(was_there: bool) -> bool:
+            if was_there:
+                self._desk.send(key, [delivery])
+            return was_there
+
+        revived: bool = await self._write(write, then)
+        return revived
+
+    async def bury(self, letter_id: str) -> bool:
+        buried: bool = await self._write(lambda connection: _bury(connection, letter_id))
+        return buried
+
+    # ---- reading ----
 
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None:
-        key = _text(conversation_id)
-        rows = self._read(
-            "SELECT body FROM turns WHERE conversation_id = ? AND message_id = ?", (key, _text(message_id))
+        rows = self._file.read(
+            "SELECT t.body FROM answered a LEFT JOIN turns t ON t.turn = a.turn"
+            " WHERE a.conversation_id = ? AND a.message_id = ?",
+            (_text(conversation_id), _text(message_id)),
         )
-        return decode_replies(rows[0][0], key) if rows else None
+        return decode_replies(rows[0][0] or b"[]", conversation_id) if rows else None
 
     async def events(self, conversation_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
-        key = _text(conversation_id)
+        last = 2**62 if limit is None else after + limit
         # A long history takes its time to read: others are served meanwhile.
-        return await asyncio.to_thread(_read_events, self._path, key, after, limit)
+        return await asyncio.to_thread(self._read_events, _text(conversation_id), after, last)
+
+    def _read_events(self, key: str, after: int, last: int) -> list[Event]:
+        rows = self._file.read_apart(
+            "SELECT start_count, body FROM turns WHERE conversation_id = ? AND end_count > ? AND start_count < ?"
+            " ORDER BY end_count, turn",
+            (key, after, last),
+        )
+        events = decode_events([body for _, body in rows], key)
+        start = rows[0][0] if rows else 0
+        return events[max(after - start, 0) : max(last - start, 0)]
 
     async def conversation_ids(self, *, after: str = "", limit: int = 1000) -> list[str]:
-        rows = self._read(
+        rows = self._file.read(
             "SELECT conversation_id FROM conversations WHERE conversation_id > ? ORDER BY conversation_id LIMIT ?",
             (_text(after), limit),
         )
         return [key for (key,) in rows]
 
     async def delete(self, conversation_id: str) -> None:
-        key = _text(conversation_id)
+        # Now, so that no turn is committed any more; what is on the way to the file is forgotten when it has arrived.
+        revoked = self._desk.revoke(conversation_id)
 
         def write(connection: sqlite3.Connection) -> None:
-            for table in ("inbox", "turns", "conversations"):
-                connection.execute(f"DELETE FROM {table} WHERE conversation_id = ?", (key,))
+            for table in ("inbox", "outbox", "timers", "dead_letters", "answered", "turns", "conversations"):
+                connection.execute(f"DELETE FROM {table} WHERE conversation_id = ?", (_text(conversation_id),))
 
-        self._leases.revoke(conversation_id)
-        await self._submit(write)
-        self._cache.pop(conversation_id, None)
+        def then(_: None) -> None:
+            self._cache.pop(conversation_id, None)
+            self._desk.forget(revoked)
+
+        await self._write(write, then, lambda: self._desk.spare(revoked))
 
     async def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
-        self._reader.close()
-        self._writer.close()
-        self._guard.close()
-
-    # ---- reading ----
-
-    def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        try:
-            return self._reader.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise _ours(error, self._path) from error
+        self._desk.close()
+        await self._file.close()
 
     def _read_recent(self, conversation_id: str) -> _Recent | None:
         key = _text(conversation_id)
         # One statement, so that snapshot and events are of the same moment.
-        rows = self._read(
+        rows = self._file.read(
             "SELECT c.snapshot, t.body FROM conversations c LEFT JOIN turns t"
             " ON t.conversation_id = c.conversation_id AND t.end_count > c.event_count - ?"
-            " WHERE c.conversation_id = ? ORDER BY t.end_count, t.rowid",
+            " WHERE c.conversation_id = ? ORDER BY t.end_count, t.turn",
             (RECENT_EVENTS, key),
         )
         if not rows:
@@ -279,161 +551,61 @@ class SQLiteStore:
 
     # ---- writing ----
 
-    async def _submit(self, write: _Write) -> Any:
-        """Have the writing thread do it; returns when the transaction is durable."""
-        if self._closed:
-            raise StoreUnavailable(f"{self._path}: the store has been closed")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.put((write, future))
+    async def _write(
+        self,
+        write: Write,
+        then: Callable[[Any], Any] = lambda result: result,
+        undo: Callable[[], None] = lambda: None,
+        *,
+        survives_power_cut: bool = True,
+    ) -> Any:
+        """The result of `then`, when the transaction is durable (see `SQLiteFile.submit`)."""
+        future = self._file.submit(write, then, undo, survives_power_cut=survives_power_cut)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
+            future.add_done_callback(self._give_back_what_came)
             # The lease must not pass on while its commit is on the way to the disk.
             await asyncio.wait([future])
             raise
 
-    def _write_all(self) -> None:
-        ended = False
-        while not ended:
-            waiting = [self._queue.get()]
-            with suppress(Empty):
-                while True:
-                    waiting.append(self._queue.get_nowait())
-            jobs = [job for job in waiting if job is not None]
-            ended = len(jobs) < len(waiting)
-            outcomes = self._write_together([write for write, _ in jobs])
-            by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-            for (_, future), outcome in zip(jobs, outcomes, strict=True):
-                by_loop.setdefault(future.get_loop(), []).append((future, outcome))
-            for loop, settled in by_loop.items():
-                # A loop that was closed has nobody left who waits.
-                with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(_settle, settled)
-
-    def _write_together(self, writes: list[_Write]) -> list[Any]:
-        """The result of each, or its error; all that can be written is durable."""
-        try:
-            return self._transaction(writes)
-        except Exception as error:
-            if len(writes) > 1:
-                # One of them cannot be written; the others must not suffer for it.
-                return [outcome for write in writes for outcome in self._write_together([write])]
-            return [_ours(error, self._path) if isinstance(error, sqlite3.Error) else error]
-
-    def _transaction(self, writes: list[_Write]) -> list[Any]:
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            results = [write(self._writer) for write in writes]
-            self._writer.execute("COMMIT")
-        except BaseException:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-            raise
-        return results
+    def _give_back_what_came(self, future: asyncio.Future[Any]) -> None:
+        """The caller has gone: what they would have in hand now is free again."""
+        if future.cancelled() or future.exception():
+            return
+        match future.result():
+            case Begun(lease=Lease() as lease) | (Lease() as lease):
+                self._release(lease)
+            case OutboxLease() as lease:
+                self._desk.put_off(lease, lease.deliveries[0], 0.0)
 
 
-def _settle(settled: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, outcome in settled:
-        if future.cancelled():
-            continue
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+def _counting(conversation_id: str, message_id: str, attempts: int) -> Write:
+    """Writes how often the turn of this message was begun."""
+    row = (attempts, _text(conversation_id), _text(message_id))
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE inbox SET attempts = ? WHERE conversation_id = ? AND message_id = ?", row)
+
+    return write
 
 
-def _read_events(path: Path, key: str, after: int, limit: int | None) -> list[Event]:
-    last = 2**62 if limit is None else after + limit
+def _letter(row: tuple[Any, ...]) -> DeadLetter:
+    letter, key, reason, at, kind, body = row
+    content = decode_message(body, key) if kind == "message" else decode_delivery(body, key)
+    return DeadLetter(str(letter), key, reason, at, content)
+
+
+def _bury(connection: sqlite3.Connection, letter_id: str) -> bool:
+    return connection.execute("DELETE FROM dead_letters WHERE letter = ?", (_text(letter_id),)).rowcount == 1
+
+
+def _undamaged(decode: Callable[[bytes, str], _Content], body: bytes, key: str) -> _Content | None:
     try:
-        # Its own connection: it reads in a thread of its own.
-        with closing(_connect(path)) as connection:
-            rows = connection.execute(
-                "SELECT start_count, body FROM turns WHERE conversation_id = ? AND end_count > ? AND start_count < ?"
-                " ORDER BY end_count, rowid",
-                (key, after, last),
-            ).fetchall()
-    except sqlite3.Error as error:
-        raise _ours(error, path) from error
-    events = decode_events([body for _, body in rows], key)
-    start = rows[0][0] if rows else 0
-    return events[max(after - start, 0) : max(last - start, 0)]
-
-
-# ---- the file ------------------------------------------------------------------------------------
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-
-
-def _take_possession(path: Path) -> sqlite3.Connection:
-    """Keep other processes out for as long as the connection is open; a crash gives the file free."""
-    lock = path.with_name(path.name + ".lock")
-    try:
-        # What customers say is nobody else's business: the file is its owner's alone.
-        for file in (path, lock):
-            if not file.exists():
-                file.touch(mode=0o600)
-        guard = sqlite3.connect(lock, isolation_level=None, check_same_thread=False, timeout=0)
-        guard.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise StoreUnavailable(
-                f"{path} is in use by another process: stop that one, or give this one a file of its own"
-            ) from error
-        raise _ours(error, path) from error
-    except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}. Check the folder and its rights") from error
-    return guard
-
-
-def _open(path: Path, synchronous: str) -> tuple[sqlite3.Connection, int]:
-    """A connection that writes, and how many times the file was opened, this one included."""
-    connection = _connect(path)
-    try:
-        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            # Pages that hold a snapshot in one or two pieces: half the time of a commit with smaller ones.
-            connection.execute("PRAGMA page_size = 8192")
-            connection.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
-                f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise StoreError(f"{path} is a database of another program: name another file in the store's 'path'")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{path} was written by a newer Frontdesk (version {version} of the database, this one reads"
-                f" {SCHEMA_VERSION}): install that version, or name another file in the store's 'path'"
-            )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        # What is deleted, or replaced, is overwritten and not merely forgotten.
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("UPDATE openings SET count = count + 1")
-        opening: int = connection.execute("SELECT count FROM openings").fetchone()[0]
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise _ours(error, path) from error
-        raise
-    return connection, opening
-
-
-def _ours(error: sqlite3.Error, path: Path) -> StoreError:
-    """SQLite's error as ours: what can pass by itself is `StoreUnavailable`."""
-    name = getattr(error, "sqlite_errorname", None) or ""
-    if name.startswith("SQLITE_NOTADB"):
-        return StoreError(f"{path} is not a database: move it away, or name another file in the store's 'path'")
-    if name.startswith("SQLITE_CORRUPT"):
-        return StoreError(f"{path} is damaged: restore it from a backup, or recover it with 'sqlite3 {path} .recover'")
-    if name.startswith("SQLITE_FULL"):
-        return StoreUnavailable(f"{path} cannot grow: the disk is full")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StoreUnavailable(f"{path} is locked by another process")
-    if name.startswith(("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return StoreUnavailable(f"{path} cannot be read or written: {error}. Check the disk and the file's rights")
-    return StoreError(f"{path}: {error}")
+        return decode(body, key)
+    except StoreError as error:
+        log.error("%s: it stays where it is, and is passed over", error)
+        return None
 
 
 def _text(text: str) -> str:
