@@ -13,6 +13,7 @@ import shutil
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from network import Proxy
 from redis.asyncio import Redis
@@ -52,7 +53,8 @@ class RedisServer:
             lines += ["appendonly yes", "appendfsync always", 'save ""']
         (folder / "redis.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def client(self) -> Redis:
+    def client(self) -> Any:
+        """Its types say less than it does."""
         return Redis(port=self.port, socket_timeout=5)
 
     @property
@@ -106,11 +108,16 @@ class RedisServer:
 
     async def free_disk(self) -> None:
         """There is room again; Redis, which ends itself rather than forget what it has answered, is started anew."""
-        if self._process is not None and self.is_running:
+        assert self._process is not None
+        if self.is_running:
             with contextlib.suppress(ProcessLookupError):
                 limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
                 resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, limit)
-        if not self.is_running:
+        try:
+            async with self.client() as client:
+                await client.ping()
+        except (RedisError, OSError):
+            await self._process.wait()
             await self.start()
 
 
@@ -129,7 +136,11 @@ class Trio:
             await proxy.start()
             self.proxies.append(proxy)
             master = (f"replicaof 127.0.0.1 {self.proxies[0].port}",) if number else ()
-            announced = ("replica-announce-ip 127.0.0.1", f"replica-announce-port {proxy.port}")
+            announced = (
+                "repl-diskless-sync-delay 0",
+                "replica-announce-ip 127.0.0.1",
+                f"replica-announce-port {proxy.port}",
+            )
             self.redis.append(RedisServer(self._folder / f"redis-{number}", *announced, *master))
             await self.redis[number].start()
         for number in range(3):
@@ -142,6 +153,9 @@ class Trio:
                 sentinel=True,
             )
             await sentinel.start()
+            async with sentinel.client() as client:
+                # They look around several times a second, in place of every ten seconds.
+                await client.execute_command("SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200")
             self.sentinels.append(sentinel)
         async with asyncio.timeout(30):
             await until(self._are_acquainted)
@@ -164,9 +178,15 @@ class Trio:
 
     async def fail_over(self) -> None:
         """On the operator's word; the old master lives on as a replica."""
-        async with self.sentinels[0].client() as client:
+
+        async def is_agreed() -> bool:
+            # Not while another is under way, nor before the Sentinels know a replica that is fit.
             with contextlib.suppress(RedisError):
-                await client.execute_command("SENTINEL", "FAILOVER", SERVICE)
+                return bool(await client.execute_command("SENTINEL", "FAILOVER", SERVICE))
+            return False
+
+        async with self.sentinels[0].client() as client, asyncio.timeout(30):
+            await until(is_agreed, 0.1)
 
     async def is_whole(self) -> bool:
         """Whether the one follows the other, up to date."""

@@ -74,7 +74,7 @@ def test_a_signed_message_is_acknowledged_once_it_is_kept(client: TestClient, as
     ids=["none", "secret", "body", "old", "future", "no number", "time not signed", "not ascii"],
 )
 def test_what_the_platform_did_not_sign_just_now_is_turned_away(client: TestClient, headers: dict[str, str]) -> None:
-    encoded = {name: value.encode("utf-8") for name, value in headers.items()}
+    encoded = {name.encode(): value.encode() for name, value in headers.items()}
     answer = client.post(WEBHOOK, content=BODY, headers=encoded)
     assert (answer.status_code, answer.json()["reason"]) == (401, "InvalidSignature")
 
