@@ -25,7 +25,7 @@ from redis.crc import key_slot
 from bot.domain import Domain
 from bot.errors import ConfigError, LeaseLost, StoreError, StoreFull, StoreUnavailable
 from bot.events import BotUttered, Event
-from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Timer, Turn, Work
+from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Published, Timer, Turn, Work
 from bot.messages import BotMessage, UserMessage
 from bot.stores import (
     decode_delivery,
@@ -109,7 +109,8 @@ class RedisStore:
     before it counts as stored (None: one behind Sentinels, else none). `timeout` is how many seconds Redis may take
     for an answer, `lease` how many a process may say nothing before its conversations are taken from it. `capacity`
     is how many messages may wait in all; `partitions` cannot be changed later. `cache_size` is the number of
-    conversations kept in memory, about 70 kB each. `encryption_keys`: see docs/encryption.md.
+    conversations kept in memory, about 70 kB each. `encryption_keys`: see docs/encryption.md. With `feed` what is
+    committed is kept until it is `published`.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class RedisStore:
         cache_size: int = 256,
         encryption_keys: str = "",
         encryption_required: bool = False,
+        feed: bool = False,
     ) -> None:
         place = find_place(
             url,
@@ -182,6 +184,7 @@ class RedisStore:
             "CAPACITY": max(capacity // partitions, 1),
             "REMEMBER": int(DAY),
             "CHANNEL": f"'{prefix}:process:'",
+            "FEEDS": str(feed).lower(),
         }
         lines = (f"local {name} = {value}\n" for name, value in constants.items())
         self._scripts = read_scripts("".join(lines))
@@ -203,6 +206,10 @@ class RedisStore:
         self._closed = False
         self._look_now = asyncio.Event()
         self._missing: set[tuple[str, str]] = set()
+        self._feeds = feed
+        self._fed = set(range(len(self._partitions)))
+        """Partitions in which there may be something to publish."""
+        self._fed_now = asyncio.Event()
 
     # ---- the inbox ----
 
@@ -428,6 +435,8 @@ class RedisStore:
             later = (*before.later, *(body for _, body in parts))
             held.recent = _Recent(request.encode(), snapshot, before.events, later)
             self._remember(key, held.recent)
+        if self._feeds:
+            self._is_fed(key)
         due = [timer.due for timer in turn.timers if timer.message is not None]
         if due:
             self._look_in(self._partition(key), min(due) - time.time())
@@ -602,6 +611,74 @@ class RedisStore:
         for (key, _), held in self._held.items():
             if key == conversation_id:
                 held.recent = None
+
+    # ---- the feed ------------------------------------------------------------------------------------
+
+    async def feed(self, limit: int = 100) -> list[Published]:
+        """See redis_scripts/feed.lua. A partition is in the hands of one process, until that is gone."""
+        await self._opened()
+        while True:
+            self._fed_now.clear()
+            fed, self._fed = self._fed, set()
+            calls = (
+                self._redis.run(
+                    self._scripts["feed"],
+                    self._partitions[number].key,
+                    "",
+                    self._process,
+                    self._request(),
+                    "read",
+                    limit,
+                )
+                for number in fed
+            )
+            entries: list[tuple[str, bytes]] = []
+            try:
+                for number, reply in zip(fed, await asyncio.gather(*calls), strict=True):
+                    if reply:
+                        # It is shown again until it is struck off.
+                        self._fed.add(number)
+                    entries += ((key.decode(), entry) for key, entry in zip(reply[::2], reply[1::2], strict=True))
+            except BaseException:
+                self._fed |= fed
+                raise
+            if entries:
+                return [self._published(key, entry) for key, entry in entries]
+            try:
+                async with asyncio.timeout(_PERIOD):
+                    await self._fed_now.wait()
+            except TimeoutError:
+                self._fed = set(range(len(self._partitions)))
+
+    async def published(self, turns: Sequence[Published]) -> None:
+        await self._opened()
+        by_partition: dict[bytes, list[Any]] = {}
+        for turn in turns:
+            pairs = by_partition.setdefault(self._partition(turn.conversation_id).key, [])
+            pairs += (_bytes(turn.conversation_id), turn.id)
+        calls = (
+            self._redis.run(
+                self._scripts["feed"],
+                key,
+                "",
+                self._process,
+                self._request(),
+                "strike",
+                *pairs,
+                patience=self._lease_seconds,
+            )
+            for key, pairs in by_partition.items()
+        )
+        await asyncio.gather(*calls)
+
+    def _published(self, key: str, entry: bytes) -> Published:
+        name, first, body = entry.split(b"|", 2)
+        events = decode_events([self._open(body, "turn", key)], key)
+        return Published(name.decode(), key, int(first), tuple(events))
+
+    def _is_fed(self, key: str) -> None:
+        self._fed.add(self._partition(key).number)
+        self._fed_now.set()
 
     # ---- a step --------------------------------------------------------------------------------------
 
@@ -830,6 +907,8 @@ class RedisStore:
                 key, rest = _cut(rest, int(key_length))
                 message_id, body = _cut(rest, int(id_length))
                 self._spawn(self._answered(key.decode(), message_id.decode(), body))
+            case b"f":
+                self._is_fed(rest.decode())
             case b"d":
                 deleted = rest.decode()
                 self._answers.fail(deleted, StoreError(f"'{deleted}' was deleted before its message was answered"))

@@ -80,9 +80,17 @@ if start == '' then
   end
 end
 local event = last - total
-for _, part in ipairs(parts) do
+for i, part in ipairs(parts) do
   event = event + part[1]
   call('XADD', key('t', c), event .. '-0', 'n', part[1], 'e', part[2])
+  if FEEDS then
+    call('RPUSH', key('f', c), request .. '+' .. i .. '|' .. event - part[1] .. '|' .. part[2])
+  end
+end
+if FEEDS and #parts > 0 then
+  call('ZADD', FEED, 'NX', now, c)
+  local feeder = call('GET', FEEDER)
+  if feeder and feeder ~= process then publish(feeder, 'f' .. c) end
 end
 if not v then call('ZADD', IDS, 0, c) end
 if TTL > 0 then call('ZADD', ENDS, now + TTL, c) end

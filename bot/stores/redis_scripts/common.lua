@@ -3,7 +3,8 @@
 -- KEYS[1] is how the keys of the partition begin, KEYS[2] one of them. (With two keys of which one is never there, a
 -- cluster that is moving the slot answers TRYAGAIN, and no script sees half of a conversation.)
 -- ARGV: the conversation ('' for the partition as a whole), the process that asks, the name of its request.
--- Before this stand the constants: LEASE, GRACE, TTL (milliseconds), MOST, SHOWN, RECENT, CAPACITY, REMEMBER, CHANNEL.
+-- Before this stand the constants: LEASE, GRACE, TTL (milliseconds), MOST, SHOWN, RECENT, CAPACITY, REMEMBER, CHANNEL,
+-- FEEDS (whether what is committed is to be published).
 --
 -- Of a partition:
 --   ready      zset  'i' or 'o' and a conversation whose inbox or outbox waits and is in nobody's hands: when it began to
@@ -12,6 +13,7 @@
 --   ids        zset  conversations in which something was committed, by their letters
 --   processes  zset  those that are alive: until when, if they do not say so again
 --   ends       zset  conversations: when they go (only with a TTL)
+--   feed       zset  conversations with events that are not published: since when; feeder: the process that publishes them
 --   token      the last fencing token; waiting: how many messages wait; letters, letter: what was given up
 -- Of a conversation:
 --   c:  hash    n events, v the request that stored the latest turn, g that of the latest `replace`,
@@ -23,6 +25,7 @@
 --   m:  hash    message id: when it is forgotten, where its turn is, who accepted it, which processes wait for the answer
 --   i:  list    messages that wait   o:  list    replies that wait    q:  list  requests for the lease
 --   y:  hash    timers by name       l:  set     its dead letters
+--   f:  list    parts of turns that are not published: <name>|<events before it>|<body>
 -- All times are milliseconds since 1970 by the clock of Redis, but for those in m: and e (seconds).
 
 local here, c, process, request = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -34,14 +37,15 @@ local now = math.floor(micros / 1000)
 local READY, DUE, TIMERS, IDS = here .. 'ready', here .. 'due', here .. 'timers', here .. 'ids'
 local PROCESSES, ENDS, TOKEN, WAITING = here .. 'processes', here .. 'ends', here .. 'token', here .. 'waiting'
 local LETTERS, LETTER = here .. 'letters', here .. 'letter'
+local FEED, FEEDER = here .. 'feed', here .. 'feeder'
 
 local PARTITION = {
   ready = 'zset', due = 'zset', timers = 'zset', ids = 'zset', processes = 'zset', ends = 'zset', letters = 'zset',
-  token = 'string', waiting = 'string', letter = 'hash',
+  token = 'string', waiting = 'string', letter = 'hash', feed = 'zset', feeder = 'string',
 }
 local CONVERSATION = {
   ['c:'] = 'hash', ['s:'] = 'string', ['t:'] = 'stream', ['m:'] = 'hash', ['i:'] = 'list', ['o:'] = 'list',
-  ['q:'] = 'list', ['y:'] = 'hash', ['l:'] = 'set',
+  ['q:'] = 'list', ['y:'] = 'hash', ['l:'] = 'set', ['f:'] = 'list',
 }
 
 -- A script that fails half way has done half of its work. So each reads from every key of the conversation before it
@@ -242,5 +246,6 @@ local function erase(conversation)
   forget('o' .. conversation)
   call('ZREM', IDS, conversation)
   call('ZREM', ENDS, conversation)
+  call('ZREM', FEED, conversation)
   free(conversation, '')
 end

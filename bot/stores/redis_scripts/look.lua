@@ -92,6 +92,7 @@ if TTL > 0 then
   for _, conversation in ipairs(call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, AT_ONCE)) do
     local is_busy = call('HGET', key('c', conversation), 'x') == '1' or call('EXISTS', key('i', conversation),
       key('o', conversation), key('q', conversation), key('y', conversation)) > 0
+      or FEEDS and call('EXISTS', key('f', conversation)) > 0
     if is_busy or foreign(CONVERSATION, conversation) then
       call('ZADD', ENDS, now + 60000, conversation)
     else
