@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 MOST_ACTIONS = 10
 MOST_ATTEMPTS = 3
 """Of answering a message, before it is set aside."""
+LONGEST_TURN = 600
+"""Seconds until a turn that nobody waits for counts as failed."""
 LONGEST_WAIT = 100
 """Seconds that a caller waits for an answer that is somebody else's to give."""
 LONGEST_MESSAGE = 10_000
@@ -162,7 +164,8 @@ class Assistant:
         while lease:
             conversation_id = lease.conversation_id
             try:
-                lease = await self.take_turn(lease)
+                async with asyncio.timeout(LONGEST_TURN):
+                    lease = await self.take_turn(lease)
             except LeaseLost as error:
                 log.warning("%s", error)
                 return
@@ -240,7 +243,8 @@ class Assistant:
             return [first]
 
         def is_plain(message: UserMessage) -> bool:
-            return message.kind == "message" and not message.payload and not message.attachments
+            is_pressed = message.payload or message.text.startswith("/")
+            return message.kind == "message" and not is_pressed and not message.attachments
 
         return [*itertools.takewhile(is_plain, waiting)] or [first]
 
@@ -250,7 +254,13 @@ class Assistant:
         reason = f"it failed {hand.lease.attempts} times"
         log.error("conversation %s: message %s is set aside: %s", who, messages[0].message_id, reason)
         if messages[0].kind == "message":
+            # Unless that is what fails.
+            if hand.lease.attempts == MOST_ATTEMPTS:
+                await hand.assistant.start_session_if_due(tracker)
+            text = _text(messages[0])
+            tracker.apply(_uttered(messages[0], text, Parse(text=text)))
             tracker.apply_all(hand.assistant.actions.apologise(tracker))
+            tracker.apply(ActionExecuted(name=LISTEN))
         return await self._commit(hand, messages[:1], set_aside=reason)
 
     async def _give_back(self, lease: Lease, *, failed: bool) -> None:
@@ -339,7 +349,7 @@ class Assistant:
 
     async def hear(self, message: UserMessage, tracker: Tracker) -> UserUttered:
         """What the message means in this conversation."""
-        text = _clean(message.payload or message.text).strip()
+        text = _text(message)
         parse = None
         if message.payload or self._typed_payloads or _was_offered(text, tracker):
             parse = read_payload(text, self.domain)
@@ -347,15 +357,7 @@ class Assistant:
             parse = await self.parse(text)
         if parse.language is None or _tells_no_language(text, tracker):
             parse.language = tracker.language or message.language or self.languages[0]
-        return UserUttered(
-            text=text,
-            parse_data=parse.to_json(),
-            input_channel=message.channel,
-            message_id=message.message_id,
-            metadata=message.metadata,
-            # When it came, which may be before the bot said the last thing that the customer has not seen yet.
-            timestamp=message.timestamp,
-        )
+        return _uttered(message, text, parse)
 
     async def parse(self, text: str) -> Parse:
         """What the pipeline makes of a text; nothing said is no intent."""
@@ -514,14 +516,34 @@ class _InHand:
 
 
 def merged(messages: Sequence[UserMessage]) -> UserMessage:
-    """What was typed in a row as one message: with the id of the first one, when the last one came."""
+    """What was typed in a row as one message: with the id of the first one, when the last one came.
+
+    `messages` in its metadata has each of them, for whoever shows the conversation.
+    """
     if len(messages) == 1:
         return messages[0]
     texts = [message.text.strip() for message in messages]
     together: dict[str, Any] = {}
     for message in messages:
         together.update(message.metadata)
+    together["messages"] = [{"message_id": one.message_id, "text": one.text.strip()} for one in messages]
     return dataclasses.replace(messages[0], text="\n".join(texts), metadata=together, timestamp=messages[-1].timestamp)
+
+
+def _text(message: UserMessage) -> str:
+    return _clean(message.payload or message.text).strip()
+
+
+def _uttered(message: UserMessage, text: str, parse: Parse) -> UserUttered:
+    return UserUttered(
+        text=text,
+        parse_data=parse.to_json(),
+        input_channel=message.channel,
+        message_id=message.message_id,
+        metadata=message.metadata,
+        # When it came, which may be before the bot said the last thing that the customer has not seen yet.
+        timestamp=message.timestamp,
+    )
 
 
 def _key(message: UserMessage) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,8 +13,7 @@ import yaml
 
 from bot.app import create_app, open_channels
 from bot.assistant import Assistant
-from bot.errors import DeliveryError
-from bot.messages import BotMessage
+from bot.interfaces import Delivery
 from bot.project import Project
 from bot.story_export import annotated
 
@@ -24,16 +24,13 @@ class Pager:
     name = "pager"
 
     def __init__(self) -> None:
-        self.sent: list[tuple[str, str | None]] = []
-        self.is_broken = False
+        self.sent: queue.Queue[tuple[str, str | None]] = queue.Queue()
 
     def routes(self, assistant: Assistant) -> Sequence[Any]:
         return []
 
-    async def send(self, sender_id: str, messages: Sequence[BotMessage]) -> None:
-        if self.is_broken:
-            raise DeliveryError("the pager is off")
-        self.sent += [(sender_id, message.text) for message in messages]
+    async def send(self, delivery: Delivery) -> None:
+        self.sent.put((delivery.sender_id, delivery.message.text))
 
 
 @pytest.fixture(scope="module")
@@ -94,22 +91,22 @@ def test_what_the_bot_says_goes_out_on_the_channel_that_is_named(client: httpx.C
     said = {"name": "goodbye"}
     answer = client.post("/conversations/pager:1/trigger_intent", json=said, params={"output_channel": "pager"})
     assert "messages" not in answer.json()
-    assert pager.sent.pop() == ("1", "Until tomorrow.")
+    assert pager.sent.get(timeout=20) == ("1", "Until tomorrow.")
     heard = {"event": "user", "text": "x", "input_channel": "pager", "parse_data": {"intent": {"name": "faq"}}}
     client.post("/conversations/pager:1/tracker/events", json=heard)
     client.post("/conversations/pager:1/execute", json={"name": "utter_greet"}, params={"output_channel": "latest"})
-    assert pager.sent.pop() == ("1", "Hello from the shop.")
+    assert pager.sent.get(timeout=20) == ("1", "Hello from the shop.")
     params = {"output_channel": "pager", "execute_side_effects": "true"}
     client.post("/conversations/pager:1/tracker/events", json={"event": "bot", "text": "News."}, params=params)
-    assert pager.sent.pop() == ("1", "News.")
+    assert pager.sent.get(timeout=20) == ("1", "News.")
     params["execute_side_effects"] = "false"
     client.post("/conversations/pager:1/tracker/events", json={"event": "bot", "text": "News."}, params=params)
-    assert pager.sent == []
+    client.post("/conversations/pager:1/trigger_intent", json=said, params={"output_channel": "pager"})
+    assert pager.sent.get(timeout=20) == ("1", "Until tomorrow.")
 
 
-def test_what_cannot_be_delivered_is_in_the_answer(client: httpx.Client, pager: Pager) -> None:
-    pager.is_broken = True
-    for channel in ("pager", "rest", "nowhere"):
+def test_what_no_channel_can_send_is_in_the_answer(client: httpx.Client) -> None:
+    for channel in ("rest", "nowhere"):
         params = {"output_channel": channel}
         answer = client.post("/conversations/eve/trigger_intent", json={"name": "goodbye"}, params=params).json()
         assert answer["messages"][0] == {"recipient_id": "eve", "text": "Until tomorrow."}
