@@ -672,7 +672,8 @@ class RedisStore:
         await asyncio.gather(*calls)
 
     def _published(self, key: str, entry: bytes) -> Published:
-        name, first, body = entry.split(b"|", 2)
+        first, length, rest = entry.split(b":", 2)
+        name, body = _cut(rest, int(length))
         events = decode_events([self._open(body, "turn", key)], key)
         return Published(name.decode(), key, int(first), tuple(events))
 

@@ -84,7 +84,8 @@ for i, part in ipairs(parts) do
   event = event + part[1]
   call('XADD', key('t', c), event .. '-0', 'n', part[1], 'e', part[2])
   if FEEDS then
-    call('RPUSH', key('f', c), request .. '+' .. i .. '|' .. event - part[1] .. '|' .. part[2])
+    local name = request .. '+' .. i
+    call('RPUSH', key('f', c), event - part[1] .. ':' .. #name .. ':' .. name .. part[2])
   end
 end
 if FEEDS and #parts > 0 then
@@ -132,7 +133,7 @@ for _, timer in ipairs(timers) do
     call('HDEL', key('y', c), name)
   else
     call('ZADD', TIMERS, due, member)
-    call('HSET', key('y', c), name, #id .. ':' .. id .. body)
+    call('HSET', key('y', c), name, due .. '000:' .. #id .. ':' .. id .. body)
   end
 end
 

@@ -25,7 +25,7 @@
 --   m:  hash    message id: when it is forgotten, where its turn is, who accepted it, which processes wait for the answer
 --   i:  list    messages that wait   o:  list    replies that wait    q:  list  requests for the lease
 --   y:  hash    timers by name       l:  set     its dead letters
---   f:  list    parts of turns that are not published: <name>|<events before it>|<body>
+--   f:  list    parts of turns that are not published, each with a name and the number of events before it
 -- All times are milliseconds since 1970 by the clock of Redis, but for those in m: and e (seconds).
 
 local here, c, process, request = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -183,9 +183,10 @@ local function put(conversation, id, body, seconds, wait, by, waiting)
   if call('HLEN', M) >= number(most or 64) then forget_old_ids(conversation) end
 end
 
+-- The id of a message in the inbox, or of a timer, and its body.
 local function id_of(entry)
   local _, last, length = string.find(entry, '^%d+:(%d+):')
-  return string.sub(entry, last + 1, last + length)
+  return string.sub(entry, last + 1, last + length), string.sub(entry, last + length + 1)
 end
 
 local function shown(conversation) return call('LRANGE', key('i', conversation), 0, SHOWN - 1) end

@@ -10,7 +10,7 @@ if step == 'strike' then
   for _, conversation in pairs(names) do
     local F = key('f', conversation)
     local first = call('LINDEX', F, 0)
-    while first and names[string.match(first, '^[^|]+')] do
+    while first and names[id_of(first)] do
       call('LPOP', F)
       first = call('LINDEX', F, 0)
     end
