@@ -37,7 +37,7 @@ from bot.events import (
 )
 from bot.interfaces import Timer
 from bot.messages import UserMessage
-from bot.reminders import timers
+from bot.reminders import timers, timers_ahead
 from bot.tracker import LISTEN, MOST_REMINDERS, Tracker
 
 pytestmark = pytest.mark.anyio
@@ -433,3 +433,21 @@ async def test_a_reminder_fires_once_whatever_restarts(tmp_path: Path, make: Cal
     await run(take_in)
     await run(fire)
     await run(see)
+
+
+# ---- conversations from elsewhere ----------------------------------------------------------------
+
+
+def test_what_comes_from_elsewhere_sets_only_what_is_still_ahead() -> None:
+    heard = replace(said(), timestamp=1.0)
+    tracker = told(heard, reminder("missed", at=LONG_AGO), reminder("ahead"))
+    assert names(timers_ahead(tracker, DOMAIN)) == {"reminder:ahead": True}
+
+
+async def test_a_history_that_is_put_in_place_of_another_has_its_own_reminders(assistant: Assistant) -> None:
+    await put(assistant, reminder("old", at=soon()))
+    new = ReminderScheduled(intent="hours", date_time=soon(), name="new", kill_on_user_msg=False)
+    await conversations.replace(assistant, "rest:anna", [ActionExecuted(name=LISTEN), new])
+    while (await assistant.tracker("rest:anna")).reminders:
+        await fire(assistant)  # the old one's time, too, may bring nothing but itself
+    assert replies(await history(assistant)) == ["We open at nine.\n\nWe close at six."]
