@@ -13,13 +13,12 @@ import logging
 import secrets
 import time
 import zlib
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import orjson
 from redis.crc import key_slot
 
 from bot.domain import Domain
@@ -27,19 +26,13 @@ from bot.errors import ConfigError, LeaseLost, StoreError, StoreFull, StoreUnava
 from bot.events import BotUttered, Event
 from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Published, Timer, Turn, Work
 from bot.messages import BotMessage, UserMessage
-from bot.stores import (
-    decode_delivery,
-    decode_events,
-    decode_message,
-    decode_tracker,
-    encode,
-    encode_delivery,
-    encode_events,
-    encode_message,
-    fold,
-)
+from bot.stores import decode_events, decode_tracker, encode, encode_events, fold
 from bot.stores.answers import Answers
+from bot.stores.redis_bodies import Bodies, arrival, as_bytes
 from bot.stores.redis_connection import RedisConnection, find_place, read_scripts
+from bot.stores.redis_ready import Ready
+from bot.stores.redis_resealing import reseal
+from bot.stores.redis_rounds import Partition, Rounds
 from bot.stores.sealing import Seal
 from bot.tracker import RECENT_EVENTS, Tracker
 
@@ -56,12 +49,10 @@ MOST_IN_A_PART = 50
 """Events in one piece of a turn: a huge one is read in pieces."""
 _GRACE = 1000
 """Milliseconds after which another worker is told of what the first one has not taken."""
-_PERIOD = 1.0
-"""Seconds between two looks at what has been left."""
 _PAGE = 100
 """Turns that are read at once."""
-_CHECK = 5.0
-"""Seconds after which what is awaited is looked up, in case that it was told and not heard."""
+_FEED_PERIOD = 1.0
+"""Seconds after which the feed is looked at, if nobody has said that something is in it."""
 _T = TypeVar("_T")
 
 
@@ -85,17 +76,6 @@ class _Held:
     is_by_message: bool
     recent: _Recent | None = None
     """None: it has to be read."""
-
-
-@dataclass(slots=True)
-class _Partition:
-    """`key` is how its keys begin. Times are the loop's."""
-
-    number: int
-    key: bytes
-    next_look: float = 0.0
-    looked_at: float = 0.0
-    steady_since: float = 0.0
 
 
 class RedisStore:
@@ -170,9 +150,9 @@ class RedisStore:
             replicas = 1 if place.sentinels else 0
         self._place = place.name
         self._prefix = prefix
-        self._seal = Seal(encryption_keys, required=encryption_required)
+        self._bodies = Bodies(Seal(encryption_keys, required=encryption_required))
         self._lease_seconds = lease
-        self._partitions = [_Partition(i, key) for i, key in enumerate(_partition_keys(prefix, partitions))]
+        self._partitions = [Partition(i, key) for i, key in enumerate(_partition_keys(prefix, partitions))]
         seconds = ttl if ttl is not None else record_exp
         constants = {
             "LEASE": int(lease * 1000),
@@ -197,14 +177,14 @@ class RedisStore:
         self._held: dict[tuple[str, int], _Held] = {}
         self._delivering: set[tuple[str, int]] = set()
         self._tickets: dict[str, tuple[str, asyncio.Future[int]]] = {}
-        self._work: deque[Work] = deque()
-        self._idle: deque[asyncio.Future[Work]] = deque()
-        self._pullers: dict[int, asyncio.Task[None]] = {}
+        self._ready = Ready(self._redis, [one.key + b"ready" for one in self._partitions], self._put_back)
+        self._rounds = Rounds(
+            self._redis, self._scripts["look"], self._partitions, self._process, lease, self._check_awaited
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: asyncio.Task[None] | None = None
         self._is_open = False
         self._closed = False
-        self._look_now = asyncio.Event()
         self._missing: set[tuple[str, str]] = set()
         self._feeds = feed
         self._fed = set(range(len(self._partitions)))
@@ -216,29 +196,29 @@ class RedisStore:
     async def accept(self, message: UserMessage, *, remember: float = DAY, wait: float = 0.0) -> bool:
         await self._opened()
         key = message.conversation_id
-        body = self._close(encode_message(message), "message", key)
-        values = (_bytes(message.message_id), body, int(remember), int(wait * 1000), "accept", "")
+        body = self._bodies.close_message(message, key)
+        values = (as_bytes(message.message_id), body, int(remember), int(wait * 1000), "accept", "")
         outcome, *rest = await self._run("accept", key, *values)
         if outcome == b"full":
             raise self._full(key, rest[0])
         if wait and outcome == b"accepted":
-            self._look_in(self._partition(key), wait)
+            self._rounds.look_in(self._partition(key), wait)
         return bool(outcome == b"accepted")
 
     async def begin(self, message: UserMessage, *, remember: float = DAY) -> Begun:
         await self._opened()
         key = message.conversation_id
-        body = self._close(encode_message(message), "message", key)
+        body = self._bodies.close_message(message, key)
         known = self._cache.get(key)
         version = known.version if known else ""
         answer = self._answers.expect(key, message.message_id)
-        values = (_bytes(message.message_id), body, int(remember), 0, "begin", version)
+        values = (as_bytes(message.message_id), body, int(remember), 0, "begin", version)
         try:
             outcome, *rest = await self._take("accept", key, *values)
             if outcome == b"full":
                 raise self._full(key, rest[0])
             if outcome == b"answered":
-                self._answers.give(key, message.message_id, self._replies(rest[0], key))
+                self._answers.give(key, message.message_id, self._bodies.replies(rest[0], key))
             if outcome == b"taken":
                 token, attempts, messages, state = rest
                 return Begun(answer, self._lease(key, token, attempts, messages, self._recent(key, state, known)))
@@ -249,20 +229,7 @@ class RedisStore:
 
     async def ready(self) -> Work:
         await self._opened()
-        if self._work:
-            return self._work.popleft()
-        future: asyncio.Future[Work] = asyncio.get_running_loop().create_future()
-        self._idle.append(future)
-        self._pull()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and not future.exception():
-                self._hand_out(future.result())
-            raise
-        finally:
-            with suppress(ValueError):
-                self._idle.remove(future)
+        return await self._ready.next()
 
     async def claim(self, conversation_id: str) -> Lease | None:
         await self._opened()
@@ -277,11 +244,11 @@ class RedisStore:
         await self._opened()
         found: list[tuple[int, UserMessage]] = []
         for partition in self._partitions:
-            members = [member async for member, _ in self._scan("ZSCAN", partition.key + b"due")]
+            members = [member async for member, _ in self._redis.scan("ZSCAN", partition.key + b"due")]
             keys = [member[1:] for member in dict.fromkeys(members) if member.startswith(b"i")]
             lists = (self._redis.command("LRANGE", partition.key + b"i:" + key, 0, -1) for key in keys)
             for key, entries in zip(keys, await asyncio.gather(*lists), strict=True):
-                found += ((_arrival(entry), self._message(entry, key.decode())) for entry in entries)
+                found += ((arrival(entry), self._bodies.message(entry, key.decode())) for entry in entries)
         return [message for _, message in sorted(found, key=lambda one: one[0])]
 
     # ---- leases ----
@@ -338,7 +305,7 @@ class RedisStore:
         *,
         is_by_message: bool = True,
     ) -> Lease:
-        messages = tuple(self._message(entry, conversation_id) for entry in entries)
+        messages = tuple(self._bodies.message(entry, conversation_id) for entry in entries)
         self._held[conversation_id, token] = _Held(is_by_message, recent)
         return Lease(conversation_id, token, messages, attempts)
 
@@ -378,8 +345,8 @@ class RedisStore:
             self._remember(conversation_id, known)
             return known
         version, snapshot, bodies = state
-        later = tuple(self._open(body, "turn", conversation_id) for body in bodies)
-        recent = _Recent(version, self._open(snapshot, "snapshot", conversation_id), (), later)
+        later = tuple(self._bodies.open_turns(bodies, conversation_id))
+        recent = _Recent(version, self._bodies.open_snapshot(snapshot, conversation_id), (), later)
         self._remember(conversation_id, recent)
         return recent
 
@@ -408,16 +375,16 @@ class RedisStore:
         parts = [(len(part), encode_events(part)) for part in _parts(turn.events)]
         snapshot = encode(tracker.to_json())
         request = self._request()
-        letters = [self._letter(key, turn.set_aside, message) for message in _set_aside(lease, turn)]
+        letters = [self._letter(key, turn.set_aside or "", message) for message in _set_aside(lease, turn)]
         values = [
             lease.token,
             "" if start is None else start,
             tracker.event_count,
             "1" if goes_on else "",
-            self._close(snapshot, "snapshot", key),
-            *_listed((count, self._close(body, "turn", key)) for count, body in parts),
-            *_listed((_bytes(message_id),) for message_id in turn.message_ids),
-            *_listed((self._close(encode_delivery(one), "delivery", key),) for one in turn.deliveries),
+            self._bodies.close_snapshot(snapshot, key),
+            *_listed((count, self._bodies.close_turn(body, key)) for count, body in parts),
+            *_listed((as_bytes(message_id),) for message_id in turn.message_ids),
+            *_listed((self._bodies.close_delivery(one, key),) for one in turn.deliveries),
             *_listed(self._timer(timer, key) for timer in turn.timers),
             *_listed(letters),
         ]
@@ -439,7 +406,7 @@ class RedisStore:
             self._is_fed(key)
         due = [timer.due for timer in turn.timers if timer.message is not None]
         if due:
-            self._look_in(self._partition(key), min(due) - time.time())
+            self._rounds.look_in(self._partition(key), min(due) - time.time())
         replies = [event.message for event in turn.events if isinstance(event, BotUttered)]
         for message_id in turn.message_ids:
             self._answers.give(key, message_id, replies)
@@ -452,9 +419,9 @@ class RedisStore:
 
     def _timer(self, timer: Timer, key: str) -> tuple[Any, ...]:
         if timer.message is None:
-            return _bytes(timer.name), "", "", ""
-        body = self._close(encode_message(timer.message), "message", key)
-        return _bytes(timer.name), int(timer.due * 1000), _bytes(timer.message.message_id), body
+            return as_bytes(timer.name), "", "", ""
+        body = self._bodies.close_message(timer.message, key)
+        return as_bytes(timer.name), int(timer.due * 1000), as_bytes(timer.message.message_id), body
 
     # ---- the outbox ----
 
@@ -464,7 +431,7 @@ class RedisStore:
         if not reply:
             return None
         token, attempts, bodies = reply
-        deliveries = [self._delivery(body, conversation_id) for body in bodies]
+        deliveries = [self._bodies.delivery(body, conversation_id) for body in bodies]
         deliveries[0] = replace(deliveries[0], attempts=attempts)
         self._delivering.add((conversation_id, token))
         return OutboxLease(conversation_id, token, tuple(deliveries))
@@ -480,14 +447,14 @@ class RedisStore:
     async def postpone(self, lease: OutboxLease, seconds: float) -> None:
         await self._step_out(lease, "postpone", int(seconds * 1000))
         self._delivering.discard(_name(lease))
-        self._look_in(self._partition(lease.conversation_id), seconds)
+        self._rounds.look_in(self._partition(lease.conversation_id), seconds)
 
     async def _struck_off(self, lease: OutboxLease, step: str, *letter: Any) -> OutboxLease | None:
         outcome, *rest = await self._step_out(lease, step, len(lease.deliveries), *letter)
         if outcome == b"free":
             self._delivering.discard(_name(lease))
             return None
-        later = (self._delivery(body, lease.conversation_id) for body in rest[0])
+        later = (self._bodies.delivery(body, lease.conversation_id) for body in rest[0])
         return replace(lease, deliveries=(*lease.deliveries[1:], *later))
 
     async def _step_out(self, lease: OutboxLease, step: str, *values: Any) -> list[Any]:
@@ -510,7 +477,7 @@ class RedisStore:
             ids = await self._redis.command("ZRANGE", partition.key + b"letters", 0, limit - 1)
             if limit > 0 and ids:
                 bodies = await self._redis.command("HMGET", partition.key + b"letter", *ids)
-                found += (self._read_letter(body) for body in bodies if body is not None)
+                found += (self._bodies.letter(body) for body in bodies if body is not None)
         return sorted(found, key=lambda letter: letter.at)[:limit]
 
     async def revive(self, letter_id: str) -> bool:
@@ -519,11 +486,11 @@ class RedisStore:
             case None:
                 return False
             case DeadLetter(content=UserMessage() as message):
-                body = self._close(encode_message(message), "message", letter.conversation_id)
-                values: tuple[Any, ...] = ("message", body, _bytes(message.message_id))
+                body = self._bodies.close_message(message, letter.conversation_id)
+                values: tuple[Any, ...] = ("message", body, as_bytes(message.message_id))
             case DeadLetter(content=Delivery() as delivery):
-                body = encode_delivery(replace(delivery, attempts=0))
-                values = ("delivery", self._close(body, "delivery", letter.conversation_id))
+                body = self._bodies.close_delivery(replace(delivery, attempts=0), letter.conversation_id)
+                values = ("delivery", body)
         return bool(await self._run("letter", letter.conversation_id, letter_id, *values))
 
     async def bury(self, letter_id: str) -> bool:
@@ -535,35 +502,19 @@ class RedisStore:
         number, _, _ = letter_id.partition("-")
         if not number.isdigit() or int(number) >= len(self._partitions):
             return None
-        body = await self._redis.command("HGET", self._partitions[int(number)].key + b"letter", _bytes(letter_id))
-        return self._read_letter(body) if body is not None else None
+        body = await self._redis.command("HGET", self._partitions[int(number)].key + b"letter", as_bytes(letter_id))
+        return self._bodies.letter(body) if body is not None else None
 
-    def _letter(self, key: str, reason: str | None, content: UserMessage | Delivery) -> tuple[str, bytes]:
+    def _letter(self, key: str, reason: str, content: UserMessage | Delivery) -> tuple[str, bytes]:
         letter_id = f"{self._partition(key).number}-{secrets.token_hex(8)}"
-        if isinstance(content, UserMessage):
-            kind, body = "message", encode_message(content)
-        else:
-            kind, body = "delivery", encode_delivery(content)
-        head = {"id": letter_id, "conversation_id": key, "reason": reason, "at": time.time(), "kind": kind}
-        return letter_id, encode(head) + b"\n" + self._close(body, kind, key)
-
-    def _read_letter(self, body: bytes) -> DeadLetter:
-        head, _, content = body.partition(b"\n")
-        try:
-            data = orjson.loads(head)
-            key, kind = data["conversation_id"], data.pop("kind")
-            opened = self._open(content, kind, key)
-            read = decode_message(opened, key) if kind == "message" else decode_delivery(opened, key)
-            return DeadLetter(content=read, **data)
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreError(f"{self._place}: a dead letter is damaged: {error}") from error
+        return letter_id, self._bodies.close_letter(DeadLetter(letter_id, key, reason, time.time(), content))
 
     # ---- reading ----
 
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None:
         await self._opened()
-        outcome, *rest = await self._run("read", conversation_id, "replies", _bytes(message_id))
-        return self._replies(rest[0], conversation_id) if outcome == b"answered" else None
+        outcome, *rest = await self._run("read", conversation_id, "replies", as_bytes(message_id))
+        return self._bodies.replies(rest[0], conversation_id) if outcome == b"answered" else None
 
     async def events(self, conversation_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
         await self._opened()
@@ -579,7 +530,7 @@ class RedisStore:
                     position = int(entry.partition(b"-")[0])
                     if not bodies:
                         start = position - int(count)
-                    bodies.append(self._open(body, "turn", conversation_id))
+                    bodies.append(body)
                 if len(turns) < _PAGE:
                     break
             if len(generations) < 2:
@@ -587,14 +538,14 @@ class RedisStore:
             # It was replaced meanwhile: what has been read is of two histories.
         if len(bodies) > _PAGE:
             # A long history takes its time: others are served meanwhile.
-            found = await asyncio.to_thread(decode_events, bodies, conversation_id)
+            found = await asyncio.to_thread(self._bodies.events, bodies, conversation_id)
         else:
-            found = decode_events(bodies, conversation_id)
+            found = self._bodies.events(bodies, conversation_id)
         return found[after - start : None if last is None else max(last - start, 0)]
 
     async def conversation_ids(self, *, after: str = "", limit: int = 1000) -> list[str]:
         await self._opened()
-        first = b"(" + _bytes(after) if after else b"-"
+        first = b"(" + as_bytes(after) if after else b"-"
         pages = await asyncio.gather(
             *(
                 self._redis.command("ZRANGEBYLEX", partition.key + b"ids", first, b"+", b"LIMIT", 0, limit)
@@ -602,6 +553,15 @@ class RedisStore:
             )
         )
         return [key.decode() for key in sorted(itertools.chain.from_iterable(pages))[:limit]]
+
+    async def reseal(self) -> int:
+        await self._opened()
+        counts = [await reseal(self._redis, self._bodies, self._swap, one.key) for one in self._partitions]
+        self._cache.clear()
+        return sum(counts)
+
+    def _swap(self, conversation_id: str, kind: str, key: bytes, *values: Any) -> Awaitable[int]:
+        return self._run("swap", conversation_id, kind, key, *values)
 
     async def delete(self, conversation_id: str) -> None:
         await self._opened()
@@ -645,7 +605,7 @@ class RedisStore:
             if entries:
                 return [self._published(key, entry) for key, entry in entries]
             try:
-                async with asyncio.timeout(_PERIOD):
+                async with asyncio.timeout(_FEED_PERIOD):
                     await self._fed_now.wait()
             except TimeoutError:
                 self._fed = set(range(len(self._partitions)))
@@ -655,7 +615,7 @@ class RedisStore:
         by_partition: dict[bytes, list[Any]] = {}
         for turn in turns:
             pairs = by_partition.setdefault(self._partition(turn.conversation_id).key, [])
-            pairs += (_bytes(turn.conversation_id), turn.id)
+            pairs += (as_bytes(turn.conversation_id), turn.id)
         calls = (
             self._redis.run(
                 self._scripts["feed"],
@@ -674,8 +634,7 @@ class RedisStore:
     def _published(self, key: str, entry: bytes) -> Published:
         first, length, rest = entry.split(b":", 2)
         name, body = _cut(rest, int(length))
-        events = decode_events([self._open(body, "turn", key)], key)
-        return Published(name.decode(), key, int(first), tuple(events))
+        return Published(name.decode(), key, int(first), tuple(self._bodies.events([body], key)))
 
     def _is_fed(self, key: str) -> None:
         self._fed.add(self._partition(key).number)
@@ -687,13 +646,13 @@ class RedisStore:
         """A name for a step that is the same however often it is tried."""
         return f"{self._process}-{next(self._numbers)}"
 
-    def _partition(self, conversation_id: str) -> _Partition:
-        return self._partitions[zlib.crc32(_bytes(conversation_id)) % len(self._partitions)]
+    def _partition(self, conversation_id: str) -> Partition:
+        return self._partitions[zlib.crc32(as_bytes(conversation_id)) % len(self._partitions)]
 
     def _run(
         self, script: str, conversation_id: str, *values: Any, request: str = "", patience: float = 0.0
     ) -> asyncio.Future[Any]:
-        key = _bytes(conversation_id)
+        key = as_bytes(conversation_id)
         partition = self._partitions[zlib.crc32(key) % len(self._partitions)]
         values = (key, self._process, request or self._request(), *values)
         return self._redis.run(self._scripts[script], partition.key, *values, patience=patience)
@@ -734,149 +693,16 @@ class RedisStore:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _scan(self, command: str, key: bytes) -> AsyncIterator[Any]:
-        cursor: int = 0
-        while True:
-            cursor, page = await self._redis.command(command, key, cursor, "COUNT", 500)
-            for item in page:
-                yield item
-            if not cursor:
-                return
-
-    # ---- bodies ----
-
-    def _close(self, body: bytes, kind: str, key: str) -> bytes:
-        return self._seal.close(body, f"{kind}:{key}")
-
-    def _open(self, body: bytes, kind: str, key: str) -> bytes:
-        return self._seal.open(body, f"{kind}:{key}")
-
-    def _message(self, entry: bytes, key: str) -> UserMessage:
-        _, length, rest = entry.split(b":", 2)
-        return decode_message(self._open(rest[int(length) :], "message", key), key)
-
-    def _delivery(self, body: bytes, key: str) -> Delivery:
-        return decode_delivery(self._open(body, "delivery", key), key)
-
-    def _replies(self, bodies: Sequence[bytes], key: str) -> list[BotMessage]:
-        opened = [self._open(body, "turn", key) for body in bodies]
-        return [event.message for event in decode_events(opened, key) if isinstance(event, BotUttered)]
-
     def _full(self, key: str, which: bytes) -> StoreFull:
         if which == b"all":
             return StoreFull(f"{self._place}: too many messages wait ('capacity'): send this one again later")
         return StoreFull(f"'{key}' has {MOST_WAITING} messages that wait: send this one again later")
 
-    # ---- what waits for a worker ----
-
-    def _pull(self) -> None:
-        """Wait on the server for work, while somebody here waits for it."""
-        keys = [partition.key + b"ready" for partition in self._partitions]
-        for number, group in enumerate(self._redis.together(keys)):
-            if number not in self._pullers:
-                self._pullers[number] = asyncio.get_running_loop().create_task(self._pull_from(number, deque(group)))
-
-    async def _pull_from(self, number: int, keys: deque[bytes]) -> None:
-        try:
-            while self._idle:
-                member = await self._redis.pop(keys)
-                # No partition comes first for ever.
-                keys.rotate(-1)
-                if member is not None:
-                    kind: Literal["inbox", "outbox"] = "inbox" if member.startswith(b"i") else "outbox"
-                    self._hand_out(Work(kind, member[1:].decode()))
-        except StoreError as error:
-            while self._idle:
-                future = self._idle.popleft()
-                if not future.done():
-                    future.set_exception(error)
-        finally:
-            del self._pullers[number]
-
-    def _hand_out(self, work: Work) -> None:
-        while self._idle:
-            future = self._idle.popleft()
-            if not future.done():
-                future.set_result(work)
-                return
-        self._work.append(work)
-        asyncio.get_running_loop().call_later(0.2, self._put_back, work)
-
-    def _put_back(self, work: Work) -> None:
+    def _put_back(self, work: Work, now: int) -> None:
         """Nobody here wants it: another process may."""
-        if work in self._work and not self._closed:
-            self._work.remove(work)
+        if not self._closed:
             key, member = self._partition(work.conversation_id).key, work.kind[0] + work.conversation_id
-            self._spawn(self._redis.command("ZADD", key + b"ready", "NX", int(time.time() * 1000), _bytes(member)))
-
-    # ---- looking around ----
-
-    def _look_in(self, partition: _Partition, seconds: float) -> None:
-        """Something is due there then."""
-        when = asyncio.get_running_loop().time() + max(seconds, 0.0) + 0.001
-        if when < partition.next_look:
-            partition.next_look = when
-            self._look_now.set()
-
-    async def _look_around(self) -> None:
-        loop = asyncio.get_running_loop()
-        is_away, check_at = False, loop.time() + _CHECK
-        while True:
-            self._look_now.clear()
-            wait = min(partition.next_look for partition in self._partitions) - loop.time()
-            if wait > 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._look_now.wait()
-            try:
-                await self._look([one for one in self._partitions if one.next_look <= loop.time()])
-                if loop.time() > check_at:
-                    check_at = loop.time() + _CHECK
-                    await self._check_awaited()
-            except StoreError as error:
-                if not is_away:
-                    log.error("%s", error)
-                is_away = True
-                continue
-            if is_away:
-                log.warning("%s is back", self._place)
-            is_away = False
-
-    async def _look(self, partitions: Sequence[_Partition]) -> None:
-        """See redis_scripts/look.lua. Raises the first error when all have been tried."""
-        loop, lease = asyncio.get_running_loop(), self._lease_seconds
-        period = min(_PERIOD, lease / 5)
-        asked = loop.time()
-        for partition in partitions:
-            partition.next_look = asked + period
-        calls = (
-            self._redis.run(
-                self._scripts["look"],
-                partition.key,
-                "",
-                self._process,
-                self._request(),
-                # After an outage the others must have had the time to say that they are there.
-                "1" if asked - partition.looked_at < lease / 2 < asked - partition.steady_since else "",
-            )
-            for partition in partitions
-        )
-        errors: list[BaseException] = []
-        for partition, reply in zip(partitions, await asyncio.gather(*calls, return_exceptions=True), strict=True):
-            if isinstance(reply, BaseException):
-                errors.append(reply)
-                partition.next_look = asked + period / 4
-                continue
-            if asked - partition.looked_at > lease / 2:
-                partition.steady_since = asked
-            partition.looked_at = asked
-            planned, problems = reply
-            if 0 <= planned < period * 1000:
-                partition.next_look = min(partition.next_look, loop.time() + max(planned / 1000, 0.001))
-            for problem in problems:
-                log.error("%s", self._redis.foreign(problem.decode("utf-8", "replace")))
-        if errors:
-            raise errors[0]
+            self._spawn(self._redis.command("ZADD", key + b"ready", "NX", now, as_bytes(member)))
 
     # ---- what other processes tell ----
 
@@ -935,7 +761,7 @@ class RedisStore:
         if message_id not in self._answers.awaited(key):
             return
         if body:
-            self._answers.give(key, message_id, self._replies([body], key))
+            self._answers.give(key, message_id, self._bodies.replies([body], key))
         else:
             await self._check(key, message_id)
 
@@ -957,9 +783,9 @@ class RedisStore:
 
     async def _check(self, key: str, message_id: str) -> bool:
         """Give its answer to those who wait for it, if it is there; False when the message is not."""
-        outcome, *rest = await self._run("read", key, "replies", _bytes(message_id))
+        outcome, *rest = await self._run("read", key, "replies", as_bytes(message_id))
         if outcome == b"answered":
-            self._answers.give(key, message_id, self._replies(rest[0], key))
+            self._answers.give(key, message_id, self._bodies.replies(rest[0], key))
         return bool(outcome != b"unknown")
 
     # ---- opening and closing ----
@@ -980,22 +806,21 @@ class RedisStore:
 
     async def _open_up(self) -> None:
         await self._check_format()
-        await self._look(self._partitions)
+        await self._rounds.look(self._partitions)
         loop = asyncio.get_running_loop()
         is_listening = loop.create_future()
         listening = loop.create_task(self._listen(is_listening))
         await is_listening
         for warning in await self._redis.warnings():
             log.warning("%s", warning)
-        looking = loop.create_task(self._look_around())
-        for task in (listening, looking):
+        for task in (listening, loop.create_task(self._rounds.run())):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self._is_open = not self._closed
 
     async def _check_format(self) -> None:
         """What is under our keys is ours, and as this version writes it."""
-        key, wanted = _bytes(f"{self._prefix}:format"), f"{FORMAT} {len(self._partitions)}".encode()
+        key, wanted = as_bytes(f"{self._prefix}:format"), f"{FORMAT} {len(self._partitions)}".encode()
         await self._redis.command("SET", key, wanted, "NX")
         found = await self._redis.command("GET", key)
         if found == wanted:
@@ -1017,12 +842,12 @@ class RedisStore:
         self._closed = True
         was_open, self._is_open = self._is_open, False
         error = StoreUnavailable(f"{self._place}: the store has been closed")
-        asking: list[asyncio.Future[Any]] = [*self._idle, *(granted for _, granted in self._tickets.values())]
-        for future in asking:
-            if not future.done():
-                future.set_exception(error)
+        for _, granted in self._tickets.values():
+            if not granted.done():
+                granted.set_exception(error)
+        await self._ready.close(error)
         self._answers.fail_all(error)
-        tasks = [*self._tasks, *self._pullers.values(), *([self._opening] if self._opening else [])]
+        tasks = [*self._tasks, *([self._opening] if self._opening else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -1050,13 +875,8 @@ def _partition_keys(prefix: str, count: int) -> list[bytes]:
     for number in itertools.count():
         tags.setdefault(key_slot(str(number).encode()) * count // SLOTS, str(number))
         if len(tags) == count:
-            return [f"{prefix}:{{{tags[i]}}}:".encode() for i in range(count)]
-    raise AssertionError
-
-
-def _bytes(text: str) -> bytes:
-    """As Redis can keep it and we read it again: a lone surrogate, which UTF-8 cannot hold, is written as \\udXXX."""
-    return text.encode("utf-8", "backslashreplace")
+            break
+    return [f"{prefix}:{{{tags[i]}}}:".encode() for i in range(count)]
 
 
 def _parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
@@ -1078,10 +898,6 @@ def _set_aside(lease: Lease, turn: Turn) -> list[UserMessage]:
 def _name(lease: Lease | OutboxLease) -> tuple[str, int]:
     """Tokens are those of a partition."""
     return lease.conversation_id, lease.token
-
-
-def _arrival(entry: bytes) -> int:
-    return int(entry.partition(b":")[0])
 
 
 def _cut(data: bytes, length: int) -> tuple[bytes, bytes]:

@@ -377,6 +377,16 @@ class RedisConnection:
             call.settle(self.ours(error) if isinstance(error, Exception) else self._closed())
             raise
 
+    async def scan(self, command: str, key: bytes) -> AsyncIterator[tuple[bytes, Any]]:
+        """All of a sorted set (ZSCAN: member, score) or a hash (HSCAN: field, value); some may come twice."""
+        cursor = 0
+        while True:
+            cursor, page = await self.command(command, key, cursor, "COUNT", 500)
+            for item in page.items() if isinstance(page, dict) else page:
+                yield item
+            if not cursor:
+                return
+
     # ---- what Redis tells ----
 
     def together(self, keys: Sequence[bytes]) -> list[list[bytes]]:

@@ -228,7 +228,7 @@ local function erase(conversation)
   local waiting = call('LRANGE', key('i', conversation), 0, -1)
   if #waiting > 0 then call('DECRBY', WAITING, #waiting) end
   for _, entry in ipairs(waiting) do
-    local known = call('HGET', key('m', conversation), id_of(entry))
+    local known = call('HGET', key('m', conversation), (id_of(entry)))
     if known then
       local _, _, _, others = read_id(known)
       for other in string.gmatch(others, '[^,]+') do publish(other, 'd' .. conversation) end

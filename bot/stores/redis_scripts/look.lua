@@ -73,8 +73,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', TIMERS, '-inf', now, 'LIMIT', 0, A
     call('ZREM', TIMERS, member)
     call('HDEL', key('y', conversation), name)
     if timer then
-      local _, head, size = string.find(timer, '^(%d+):')
-      local id, body = string.sub(timer, head + 1, head + size), string.sub(timer, head + size + 1)
+      local id, body = id_of(timer)
       local known, is_new = call('HGET', key('m', conversation), id), true
       if known then
         local expires, entry = read_id(known)
