@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,7 +15,7 @@ from typing import TypeVar
 from bot.domain import Domain
 from bot.errors import LeaseLost
 from bot.events import Event
-from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Timer, Turn, Work
+from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Published, Timer, Turn, Work
 from bot.messages import BotMessage, UserMessage
 from bot.stores import (
     decode_delivery,
@@ -54,13 +56,19 @@ class _Conversation:
 class MemoryStore:
     """Dictionaries of the same JSON that the other stores keep, so that nothing is shared with a tracker.
 
-    What is accepted is remembered for good, whatever `remember` says.
+    What is accepted is remembered for good, whatever `remember` says. With `feed` what is committed is kept until it
+    is `published`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, feed: bool = False) -> None:
         self._desk = Desk()
         self._conversations: dict[str, _Conversation] = {}
         self._letters: dict[str, DeadLetter] = {}
+        self._feeds = feed
+        self._feed: dict[str, tuple[str, _StoredTurn]] = {}
+        """What is to be published, in order, by a number that no other had; with its conversation."""
+        self._feed_numbers = itertools.count(1)
+        self._fed = asyncio.Event()
 
     # ---- the inbox ----
 
@@ -72,8 +80,6 @@ class MemoryStore:
         return True
 
     async def arrival(self, lease: Lease) -> None:
-        import asyncio
-
         await asyncio.Event().wait()
 
     async def begin(self, message: UserMessage, *, remember: float = DAY, wait: float = 0.0) -> Begun:
@@ -114,6 +120,9 @@ class MemoryStore:
             yield lease
         finally:
             self._desk.give_back(lease)
+
+    async def arrival(self, lease: Lease) -> None:
+        await self._desk.arrival(lease)
 
     async def resume(self, lease: Lease, domain: Domain) -> Tracker:
         return await self.load(lease.conversation_id, domain)
@@ -161,6 +170,9 @@ class MemoryStore:
         conversation.turns.append(stored)
         conversation.answered.update(dict.fromkeys(turn.message_ids, stored))
         self._conversations[key] = conversation
+        if self._feeds and turn.events:
+            self._feed[str(next(self._feed_numbers))] = key, stored
+            self._fed.set()
         for message in self._desk.consume(key, turn.message_ids):
             if turn.set_aside is not None:
                 self._keep_letter(key, turn.set_aside, message)
@@ -213,6 +225,21 @@ class MemoryStore:
         letter = DeadLetter(secrets.token_hex(8), conversation_id, reason, time.time(), content)
         self._letters[letter.id] = letter
 
+    # ---- the feed ----
+
+    async def feed(self, limit: int = 100) -> list[Published]:
+        while not self._feed:
+            self._fed.clear()
+            await self._fed.wait()
+        first = itertools.islice(self._feed.items(), limit)
+        return [
+            Published(number, key, turn.start, tuple(decode_events([turn.body], key))) for number, (key, turn) in first
+        ]
+
+    async def published(self, turns: Sequence[Published]) -> None:
+        for turn in turns:
+            self._feed.pop(turn.id, None)
+
     # ---- reading ----
 
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None:
@@ -236,8 +263,13 @@ class MemoryStore:
     async def delete(self, conversation_id: str) -> None:
         self._desk.forget(self._desk.revoke(conversation_id))
         self._conversations.pop(conversation_id, None)
+        for number in [number for number, (key, _) in self._feed.items() if key == conversation_id]:
+            del self._feed[number]
         for letter in [letter for letter in self._letters.values() if letter.conversation_id == conversation_id]:
             del self._letters[letter.id]
+
+    async def reseal(self) -> int:
+        return 0
 
     async def close(self) -> None:
         self._desk.close()

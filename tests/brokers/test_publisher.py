@@ -15,7 +15,9 @@ from bot.domain import Domain, SlotSpec
 from bot.errors import EndpointError
 from bot.events import Event, SlotSet
 from bot.interfaces import Published, Store, StreamedEvent, Turn
+from bot.stores.memory import MemoryStore
 from bot.stores.redis import RedisStore
+from bot.stores.sqlite import SQLiteStore
 from bot.tracker import Tracker
 from tests.brokers.servers import RedisServer
 
@@ -39,9 +41,16 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 OPENINGS: dict[str, Callable[[pytest.FixtureRequest, Path], Callable[[], Store]]] = {
+    "memory": lambda request, folder: memory_opening(),
+    "sqlite": lambda request, folder: lambda: SQLiteStore(folder / "frontdesk.db", feed=True),
     "redis": lambda request, folder: redis_opening(request.getfixturevalue("redis_server"), folder),
 }
 """How a store with a feed is opened; a second time, too, for a process that shares it or comes after."""
+
+
+def memory_opening() -> Callable[[], Store]:
+    store = MemoryStore(feed=True)
+    return lambda: store
 
 
 def redis_opening(server: RedisServer, folder: Path) -> Callable[[], Store]:
