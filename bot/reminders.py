@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ def timers(before: Mapping[str, ReminderScheduled], after: Tracker, domain: Doma
     found += [Timer(f"reminder:{key}") for key in before if key not in after.reminders]
     session = _end_of_session(after, domain)
     if session:
-        found.append(session)
+        # What was said long ago, and is only now taken over from elsewhere, ended at a time that nobody waits for.
+        if session.due > time.time():
+            found.append(session)
     elif after.session_ended or after.latest_message is None:
         found.append(Timer(SESSION))
     return tuple(found)
