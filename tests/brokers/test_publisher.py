@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from bot.brokers import Publisher, streamed
+from bot.brokers.redis import RedisBroker
 from bot.domain import Domain, SlotSpec
-from bot.errors import EndpointError
-from bot.events import Event, SlotSet
+from bot.errors import EndpointError, StoreUnavailable
+from bot.events import Event, SlotSet, UserUttered
 from bot.interfaces import Published, Store, StreamedEvent, Turn
 from bot.stores.memory import MemoryStore
 from bot.stores.redis import RedisStore
@@ -167,3 +171,277 @@ async def test_a_long_turn_is_in_the_feed_whole(store: Store) -> None:
             seen += [event.value for event in turn.events]  # type: ignore[attr-defined]
         await store.published(turns)
     assert seen == list(range(300))
+
+
+async def test_what_one_process_has_left_is_another_ones_to_publish(opening: Callable[[], Store]) -> None:
+    first = opening()
+    await commit(first, amount(1))
+    assert len(await first.feed()) == 1
+    if isinstance(first, MemoryStore):
+        pytest.skip("memory ends with its process")
+    second = None
+    if isinstance(first, RedisStore):
+        second = opening()
+        waiting = asyncio.create_task(second.feed())
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done, "two have the same in hand"
+        await first.close()
+        left = await asyncio.wait_for(waiting, 10)
+    else:
+        await first.close()
+        second = opening()
+        left = await second.feed()
+    assert shown(left) == [(ANNA, 0, [1])]
+    await second.close()
+
+
+# ---- the publisher -------------------------------------------------------------------------------
+
+
+class Broker:
+    """Takes events, or does not. `taken` has what it was sent, repeats, too."""
+
+    def __init__(self) -> None:
+        self.taken: list[StreamedEvent] = []
+        self.trouble: Exception | None = None
+        self.is_stuck = False
+        self.asked = asyncio.Event()
+        self.has_more = asyncio.Event()
+        self.is_closed = False
+
+    async def publish(self, events: Sequence[StreamedEvent]) -> None:
+        self.asked.set()
+        if self.is_stuck:
+            await asyncio.Event().wait()
+        if self.trouble:
+            # Half of it has arrived.
+            self.taken += events[: len(events) // 2]
+            raise self.trouble
+        self.taken += events
+        self.has_more.set()
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+    async def has(self, *expected: Any) -> None:
+        """Wait until these values have arrived: each once when repeats are dropped, in this order."""
+        async with asyncio.timeout(20):
+            while len({event.id for event in self.taken}) < len(expected):
+                self.has_more.clear()
+                await self.has_more.wait()
+        kept = {event.id: json.loads(event.body)["value"] for event in self.taken}
+        assert list(kept.values()) == list(expected)
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+async def memory(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryStore]:
+    """A store whose events are published to `broker`, with short pauses."""
+    monkeypatch.setattr("bot.brokers.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("bot.brokers.MOST_PAUSE", 0.01)
+    store = MemoryStore(feed=True)
+    publisher = Publisher(store, broker)
+    publisher.start()
+    yield store
+    await publisher.stop()
+    await store.close()
+
+
+async def test_what_is_committed_goes_out(memory: MemoryStore, broker: Broker) -> None:
+    await commit(memory, amount(1), amount(2))
+    await broker.has(1, 2)
+    await commit(memory, amount(3))
+    await broker.has(1, 2, 3)
+    assert len(broker.taken) == 3
+
+
+async def test_a_broker_that_is_away_gets_all_of_it_later_in_order(
+    memory: MemoryStore, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.trouble = EndpointError("RabbitMQ at localhost:5672 cannot be used: it is gone")
+    for number in range(10):
+        await commit(memory, amount(number), amount(number + 100))
+        broker.asked.clear()
+        await asyncio.wait_for(broker.asked.wait(), 10)
+    broker.trouble = None
+    expected = [value for number in range(10) for value in (number, number + 100)]
+    await broker.has(*expected)
+    await commit(memory, amount(1000))
+    await broker.has(*expected, 1000)
+    assert [record.message for record in caplog.records] == [
+        "the event broker is away, events wait in the store and go out later: "
+        "RabbitMQ at localhost:5672 cannot be used: it is gone",
+        "the event broker is back: what was kept goes out now",
+    ]
+
+
+async def test_a_broker_that_takes_for_ever_is_tried_again(
+    memory: MemoryStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.brokers.LONGEST", 0.02)
+    broker.is_stuck = True
+    await commit(memory, amount(1))
+    await asyncio.wait_for(broker.asked.wait(), 10)
+    broker.is_stuck = False
+    await broker.has(1)
+
+
+async def test_a_bug_of_a_broker_ends_no_stream_and_tells_nothing_that_was_said(
+    memory: MemoryStore, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.trouble = ValueError("my card number is 4929")
+    await commit(memory, amount(1))
+    await asyncio.wait_for(broker.asked.wait(), 10)
+    broker.trouble = None
+    await broker.has(1)
+    assert "ValueError" in caplog.text
+    assert "4929" not in caplog.text
+
+
+async def test_a_store_that_is_away_is_asked_again(
+    memory: MemoryStore, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    strike_off = memory.published
+    tried = asyncio.Event()
+
+    async def away(turns: Sequence[Published]) -> None:
+        tried.set()
+        raise StoreUnavailable("Redis does not answer")
+
+    monkeypatch.setattr(memory, "published", away)
+    await commit(memory, amount(1))
+    await asyncio.wait_for(tried.wait(), 10)
+    monkeypatch.setattr(memory, "published", strike_off)
+    await commit(memory, amount(2))
+    await broker.has(1, 2)
+    assert caplog.records[0].message.startswith("the store is away")
+
+
+async def test_a_publisher_that_is_stopped_closes_its_broker_and_leaves_the_rest_in_the_store(broker: Broker) -> None:
+    store = MemoryStore(feed=True)
+    publisher = Publisher(store, broker)
+    publisher.start()
+    broker.is_stuck = True
+    await commit(store, amount(1))
+    await asyncio.wait_for(broker.asked.wait(), 10)
+    await publisher.stop()
+    assert broker.is_closed
+    assert len(await store.feed()) == 1
+
+
+# ---- the events ----------------------------------------------------------------------------------
+
+
+def test_an_events_id_says_which_one_it_is_and_no_other_has_it() -> None:
+    first, second = streamed(Published("1", "telegram:4711", 7, (amount(1), amount(1))))
+    again = streamed(Published("9", "telegram:4711", 7, (first_event := amount(1),)))
+    assert first.id.startswith("telegram:4711/7/")
+    assert second.id.startswith("telegram:4711/8/")
+    assert again[0].id != first.id, "another event took the number, after the history was replaced"
+    assert streamed(Published("5", "telegram:4711", 7, (first_event,)))[0].id == again[0].id
+
+
+@pytest.mark.parametrize("sender_id", ["x" * 5000, "客" * 100, "\ud800", "a b/c\n"])
+def test_an_id_is_short_and_text_whoever_the_customer_is(sender_id: str) -> None:
+    [event] = streamed(Published("1", f"rest:{sender_id}", 0, (UserUttered(text="\ud83d"),)))
+    assert len(event.id.encode()) <= 255
+    assert json.loads(event.body)["event_id"] == event.id
+
+
+# ---- with everything real ------------------------------------------------------------------------
+
+CHILD = """
+import asyncio, sys
+from bot.brokers import Publisher
+from bot.brokers.redis import RedisBroker
+from bot.domain import Domain, SlotSpec
+from bot.errors import StoreError
+from bot.events import SlotSet
+from bot.interfaces import Turn
+from bot.stores.redis import RedisStore
+
+store_port, broker_port, name = sys.argv[1:]
+domain = Domain(slots={"amount": SlotSpec("amount")})
+
+async def talk(store, conversation_id):
+    while True:
+        try:
+            async with store.lease(conversation_id) as lease:
+                tracker = await store.resume(lease, domain)
+                count = tracker.event_count
+                events = tuple(SlotSet(name="amount", value=count + number) for number in range(3))
+                tracker.apply_all(events)
+                await store.commit(lease, Turn(conversation_id, events), tracker)
+            print(conversation_id, flush=True)
+        except StoreError:
+            await asyncio.sleep(0.01)
+
+async def main():
+    store = RedisStore(host="127.0.0.1", port=int(store_port), feed=True, lease=1.0)
+    Publisher(store, RedisBroker(url="127.0.0.1", port=int(broker_port))).start()
+    await asyncio.gather(*(talk(store, f"rest:{name}{number}") for number in range(4)))
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_is_missing_whatever_dies(tmp_path: Path) -> None:
+    kept, stream = RedisServer(tmp_path / "store"), RedisServer(tmp_path / "stream")
+    kept.start()
+    stream.start()
+
+    async def child(name: str) -> asyncio.subprocess.Process:
+        arguments = (sys.executable, "-c", CHILD, str(kept.port), str(stream.port), name)
+        return await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE)
+
+    async def turns(process: asyncio.subprocess.Process, count: int) -> None:
+        assert process.stdout is not None
+        for _ in range(count):
+            assert await asyncio.wait_for(process.stdout.readline(), 30)
+
+    try:
+        for seed in range(3):
+            # Both talk; one publishes, until it is killed in the middle of it, or has lost its broker for a while.
+            one, other = await child("a"), await child("b")
+            await turns(one, 20 + 7 * seed)
+            await turns(other, 5)
+            one.kill()
+            await asyncio.to_thread(stream.kill)
+            await turns(other, 40)
+            await asyncio.to_thread(stream.start)
+            await turns(other, 10 + 3 * seed)
+            other.kill()
+            await asyncio.gather(one.wait(), other.wait())
+        store = RedisStore(host="127.0.0.1", port=kept.port, feed=True, lease=1.0)
+        publisher = Publisher(store, RedisBroker(url="127.0.0.1", port=stream.port))
+        publisher.start()
+        names = await store.conversation_ids()
+        expected = {name: len(await store.events(name)) for name in names}
+        assert len(expected) == 8
+        seen: dict[str, dict[str, Any]] = {}
+        async with asyncio.timeout(30):
+            while sum(map(len, seen.values())) < sum(expected.values()):
+                await asyncio.sleep(0.05)
+                seen = received(stream)
+        assert {name: list(values.values()) for name, values in seen.items()} == {
+            name: list(range(count)) for name, count in expected.items()
+        }
+        await publisher.stop()
+        await store.close()
+    finally:
+        kept.kill()
+        stream.kill()
+
+
+def received(server: RedisServer) -> dict[str, dict[str, Any]]:
+    """By conversation: the values of its events, in the order in which they came first."""
+    found: dict[str, dict[str, Any]] = {}
+    with redis.Redis(port=server.port, decode_responses=True) as client:
+        entries: Any = client.xrange("frontdesk:events")
+    for _, fields in entries:
+        found.setdefault(fields["conversation_id"], {}).setdefault(fields["id"], json.loads(fields["event"])["value"])
+    return found
