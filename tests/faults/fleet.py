@@ -25,7 +25,8 @@ class Process:
         self.name = name
         self.door: str | None = None
         self.is_ready = asyncio.Event()
-        self.deaths = 0
+        self.was_ready = False
+        self.complaint = ""
         self._words = [sys.executable, "-m", "bot.cli", *words]
         self._folder = folder
         self._environment = {**os.environ, **environment}
@@ -45,6 +46,14 @@ class Process:
         """`changed` is set whenever it has become ready or has died."""
         self._changed = [changed]
         self._keeping = asyncio.create_task(self._keep())
+
+    async def ready(self) -> None:
+        """Returns when it is; `AssertionError` when it could never start."""
+        assert self._keeping is not None
+        waiting = asyncio.ensure_future(self.is_ready.wait())
+        await asyncio.wait((waiting, self._keeping), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        assert not self.complaint, self.complaint
 
     async def stop(self) -> None:
         if self._keeping is not None:
@@ -77,10 +86,13 @@ class Process:
                     self.door = f"http://127.0.0.1:{found[1].decode()}" if found[1] else None
                     self.is_ready.set()
                     self._tell()
-            await process.wait()
+            code = await process.wait()
+            self.was_ready = self.was_ready or self.is_ready.is_set()
             self.is_ready.clear()
             self.door = None
-            self.deaths += 1
+            if not self.was_ready:
+                self.complaint = f"{self.name} ended with {code}: see {self._folder / self.name}.log"
+                return
             self._tell()
 
     def _tell(self) -> None:
@@ -107,7 +119,7 @@ class Fleet:
         """Returns when all processes are ready; `TimeoutError` when that takes too long."""
         async with asyncio.timeout(LONGEST_START):
             for process in self.processes:
-                await process.is_ready.wait()
+                await process.ready()
 
     @property
     def doors(self) -> list[str]:

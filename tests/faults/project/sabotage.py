@@ -25,6 +25,10 @@ STORE = os.environ.get("FAULTS_STORE", "")
 """The store's name in the configuration."""
 
 
+in_hand: dict[str, int] = {}
+"""By conversation: how often the message that is in hand was begun before. What dies three times counts as poison."""
+
+
 def warrant(point: str, conversation_id: str, detail: str | None = None) -> str:
     """The name of the file that strikes at this point of this conversation, in the turn of this message."""
     return hashlib.sha256("\0".join((point, conversation_id, detail or "")).encode()).hexdigest()
@@ -50,7 +54,8 @@ def is_fated(name: str) -> bool:
 def await_deed(name: str) -> None:
     """The whole process stands still, until the driver answers or is gone."""
     with socket.create_connection(("127.0.0.1", CONTROL)) as control:
-        control.sendall(json.dumps({"warrant": name, "pid": os.getpid()}).encode() + b"\n")
+        told = {"warrant": name, "pid": os.getpid(), "attempts": max(in_hand.values(), default=0)}
+        control.sendall(json.dumps(told).encode() + b"\n")
         control.recv(1)
 
 
@@ -69,9 +74,8 @@ def install() -> None:
     _wrap(store, "claim", "lease", lambda conversation_id: (conversation_id, None), _lease)
     _wrap(Assistant, "hear", "understanding", lambda message, tracker: (message.conversation_id, message.message_id))
     _wrap(Actions, "run", "action", _action)
-    _wrap(
-        store, "commit", "commit", lambda lease, turn, tracker: (turn.conversation_id, _first(turn.message_ids)), _lease
-    )
+    _wrap(store, "commit", "commit", _turn, _committed)
+    _wrap(store, "release", "release", lambda lease, **_: (lease.conversation_id, None), _given_back)
     _wrap(store, "delivered", "strike", lambda lease: (lease.conversation_id, lease.deliveries[0].message.text))
 
 
@@ -83,9 +87,9 @@ def _wrap(
     method: str,
     step: str,
     place: Callable[..., Place],
-    then: Callable[[Any], None] = lambda result: None,
+    then: Callable[[str, Any], None] = lambda conversation_id, result: None,
 ) -> None:
-    """Points before, during and after a method; `then` passes those that its result leads to."""
+    """Points before, during and after a method; `then` hears of the conversation and the result."""
     original = getattr(cls, method)
 
     @functools.wraps(original)
@@ -102,20 +106,31 @@ def _wrap(
         else:
             result = await original(self, *args, **options)
         passage(f"{step}.after", conversation_id, detail)
-        then(result)
+        then(conversation_id, result)
         return result
 
     setattr(cls, method, passing)
 
 
-def _lease(lease: Any) -> None:
+def _lease(conversation_id: str, lease: Any) -> None:
     """A turn begins: with the first that waits."""
     if lease is not None and lease.messages:
-        passage("turn.begun", lease.conversation_id, lease.messages[0].message_id)
+        in_hand[conversation_id] = lease.attempts
+        passage("turn.begun", conversation_id, lease.messages[0].message_id)
 
 
-def _lease_of_begun(begun: Any) -> None:
-    _lease(begun.lease)
+def _lease_of_begun(conversation_id: str, begun: Any) -> None:
+    _lease(conversation_id, begun.lease)
+
+
+def _committed(conversation_id: str, lease: Any) -> None:
+    """The turn is over; the next one begins, when more waits."""
+    in_hand.pop(conversation_id, None)
+    _lease(conversation_id, lease)
+
+
+def _given_back(conversation_id: str, _: None) -> None:
+    in_hand.pop(conversation_id, None)
 
 
 def _action(name: str, tracker: Any) -> Place:
@@ -123,5 +138,5 @@ def _action(name: str, tracker: Any) -> Place:
     return tracker.conversation_id, f"{name} {said.message_id if said else ''}"
 
 
-def _first(message_ids: tuple[str, ...]) -> str | None:
-    return message_ids[0] if message_ids else None
+def _turn(lease: Any, turn: Any, tracker: Any) -> Place:
+    return turn.conversation_id, turn.message_ids[0] if turn.message_ids else None
