@@ -54,6 +54,8 @@ class _Conversation:
     outbox: deque[Delivery] = field(default_factory=deque)
     timers: dict[str, Timer] = field(default_factory=dict)
     asking: deque[_Asking] = field(default_factory=deque)
+    listening: set[asyncio.Future[None]] = field(default_factory=set)
+    """Who wants to hear of the next message while the conversation is in hand."""
     holder: int | None = None
     out_holder: int | None = None
     begins_at: float = 0.0
@@ -62,7 +64,7 @@ class _Conversation:
 
     @property
     def is_idle(self) -> bool:
-        waits = self.inbox or self.outbox or self.timers or self.asking
+        waits = self.inbox or self.outbox or self.timers or self.asking or self.listening
         return not waits and self.holder is None and self.out_holder is None
 
     @property
@@ -120,7 +122,25 @@ class Desk:
         self._waiting += 1
         if wait > 0:
             conversation.begins_at = max(conversation.begins_at, time.time() + wait)
+        for listener in conversation.listening:
+            if not listener.done():
+                listener.set_result(None)
         self._tell(conversation_id, conversation)
+
+    async def arrival(self, lease: Lease) -> None:
+        """Until a message waits that the lease does not show. For ever, when none comes or the lease is over."""
+        shown = {message.message_id for message in lease.messages}
+        while True:
+            conversation = self._of(lease.conversation_id)
+            if self.holds(lease) and any(message_id not in shown for message_id in conversation.inbox):
+                return
+            listener: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            conversation.listening.add(listener)
+            try:
+                await listener
+            finally:
+                conversation.listening.discard(listener)
+                self._tidy(lease.conversation_id, conversation)
 
     def pending(self) -> list[UserMessage]:
         """All that is accepted and not consumed, in the order of arrival."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import orjson
 import pytest
 
 import bot.stores
@@ -37,7 +38,9 @@ def said(text: str, reply: str) -> tuple[Event, ...]:
 
 
 def a_reply(text: str = "hello") -> BotMessage:
-    return said("", text)[1].message  # type: ignore[attr-defined]
+    _, uttered, _ = said("", text)
+    assert isinstance(uttered, BotUttered)
+    return uttered.message
 
 
 def delivery(key: str, text: str = "hello") -> Delivery:
@@ -385,6 +388,28 @@ async def test_a_turn_may_be_stored_that_consumes_none_of_its_messages(store: St
     assert await answer(store, lease) is None
 
 
+async def test_who_has_a_conversation_hears_of_the_next_message(store: Store) -> None:
+    begun = await store.begin(message())
+    assert begun.lease is not None
+    arrival = asyncio.ensure_future(store.arrival(begun.lease))
+    await asyncio.sleep(0.05)
+    assert not arrival.done()
+    await store.accept(message(sender_id="ben"))
+    await store.accept(message("more", "m2"), wait=0.01)
+    await soon(arrival)
+    await soon(store.arrival(begun.lease))
+    lease = await answer(store, begun.lease)
+    if lease is None:
+        await until_ready(store, Work("inbox", ANNA))
+        lease = await claimed(store)
+    assert ids(lease.messages) == ["m2"]
+    arrival = asyncio.ensure_future(store.arrival(lease))
+    await asyncio.sleep(0.05)
+    assert not arrival.done()
+    arrival.cancel()
+    assert await answer(store, lease) is None
+
+
 # ---- attempts ------------------------------------------------------------------------------------
 
 
@@ -469,13 +494,11 @@ async def test_a_message_that_is_set_aside_is_a_dead_letter_and_answered(store: 
     assert ids(lease.messages) == ["m2"]
     assert await soon(begun.answer) == [a_reply("HI")]
     [letter] = await store.dead_letters()
-    assert (letter.content, letter.reason, letter.conversation_id) == (message_like(begun), "it failed 3 times", ANNA)
+    assert begun.lease is not None
+    assert (letter.content, letter.reason) == (begun.lease.messages[0], "it failed 3 times")
+    assert letter.conversation_id == ANNA
     assert abs(time.time() - letter.at) < 60
     assert not await store.accept(message())
-
-
-def message_like(begun: Any) -> UserMessage:
-    return dataclasses.replace(begun.lease.messages[0])
 
 
 # ---- the turn ------------------------------------------------------------------------------------
@@ -1019,7 +1042,7 @@ async def test_a_turn_costs_the_same_after_ten_thousand_events(store: Store, mon
     """Counted in bytes of JSON, read and written."""
     read: list[int] = []
     written: list[int] = []
-    decode, encode = bot.stores.orjson.loads, bot.stores.orjson.dumps
+    decode, encode = orjson.loads, orjson.dumps
 
     class Counting:
         @staticmethod
@@ -1029,7 +1052,7 @@ async def test_a_turn_costs_the_same_after_ten_thousand_events(store: Store, mon
 
         @staticmethod
         def dumps(value: object, default: Callable[[object], object] | None = None) -> bytes:
-            body = encode(value, default=default)
+            body: bytes = encode(value, default=default)
             written.append(len(body))
             return body
 
@@ -1357,6 +1380,16 @@ async def test_a_lease_of_one_process_holds_in_the_other(shared_place: Any) -> N
         await answer(here, begun.lease)
     assert await heard_by(here) == ["hi", "more"]
     assert (await here.load(ANNA, DOMAIN)).to_json() == (await there.load(ANNA, DOMAIN)).to_json()
+
+
+async def test_who_has_a_conversation_hears_what_another_process_accepts(shared_place: Any) -> None:
+    here, there = await shared_place.open(), await shared_place.open()
+    begun = await here.begin(message())
+    assert begun.lease is not None
+    arrival = asyncio.ensure_future(here.arrival(begun.lease))
+    await asyncio.sleep(0.05)
+    await there.accept(message("more", "m2"))
+    await soon(arrival)
 
 
 async def test_the_outbox_is_in_the_hands_of_one_process(shared_place: Any) -> None:
