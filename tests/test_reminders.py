@@ -385,9 +385,12 @@ async def test_a_scheduled_message_that_the_bot_cannot_send_is_set_aside(
     assert "there is no action called 'utter_nothing'" in caplog.text
 
 
+BRIEF = SessionConfig(expiration_minutes=1 / 60)
+"""Longer than a turn takes."""
+
+
 async def test_a_session_ends_at_its_time_and_the_next_message_begins_another(assistant: Assistant) -> None:
-    quick = SessionConfig(expiration_minutes=0.05 / 60)
-    assistant.domain = replace(assistant.domain, session=quick)
+    assistant.domain = replace(assistant.domain, session=BRIEF)
     await assistant.handle(UserMessage(text="hours", sender_id="anna"))
     await fire(assistant)
     events = await history(assistant)
@@ -399,7 +402,7 @@ async def test_a_session_ends_at_its_time_and_the_next_message_begins_another(as
 
 
 async def test_a_session_in_which_more_was_said_goes_on(assistant: Assistant) -> None:
-    assistant.domain = replace(assistant.domain, session=SessionConfig(expiration_minutes=0.05 / 60))
+    assistant.domain = replace(assistant.domain, session=BRIEF)
     await assistant.handle(UserMessage(text="hours", sender_id="anna"))
     work = await assistant.store.ready()  # the end of the session is in the inbox
     await put(assistant, said())
