@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bot.domain import Domain
-from bot.errors import DataError, StoreError
+from bot.errors import DataError, StoreError, UnknownName
 from bot.events import BotUttered, Event, event_from_json, event_to_json
 from bot.interfaces import Delivery
 from bot.messages import Attachment, BotMessage, UserMessage
@@ -57,7 +57,7 @@ def decode_events(bodies: Sequence[bytes], key: str) -> list[Event]:
     try:
         rows = [row for rows in orjson.loads(b"[" + b",".join(bodies) + b"]") for row in rows]
         return [event_from_json(row, keep_unknown=True) for row in rows]
-    except (ValueError, TypeError, DataError) as error:
+    except (ValueError, TypeError, DataError, UnknownName) as error:
         raise StoreError(f"the stored events of '{key}' are damaged: {error}") from error
 
 

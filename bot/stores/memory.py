@@ -79,10 +79,7 @@ class MemoryStore:
         self._desk.put(_copied(message), wait=wait)
         return True
 
-    async def arrival(self, lease: Lease) -> None:
-        await asyncio.Event().wait()
-
-    async def begin(self, message: UserMessage, *, remember: float = DAY, wait: float = 0.0) -> Begun:
+    async def begin(self, message: UserMessage, *, remember: float = DAY) -> Begun:
         key, message_id = message.conversation_id, message.message_id
         answers, replies = self._desk.answers, await self.replies(key, message_id)
         if replies is not None:

@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,12 @@ from typing import Any, TypeVar
 from bot.domain import Domain
 from bot.errors import LeaseLost, StoreError, StoreFull, StoreUnavailable, UnknownName
 from bot.events import Event
-from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Timer, Turn, Work
+from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Published, Timer, Turn, Work
 from bot.messages import BotMessage, UserMessage
 from bot.stores import (
     decode_delivery,
     decode_events,
     decode_message,
-    decode_replies,
     decode_tracker,
     encode,
     encode_delivery,
@@ -39,12 +38,32 @@ from bot.stores import (
     replies_in,
 )
 from bot.stores.desk import PATIENCE, Desk
+from bot.stores.sealing import Seal
 from bot.stores.sqlite_file import SQLiteFile, Write
 from bot.tracker import RECENT_EVENTS, Tracker
 
 log = logging.getLogger(__name__)
 
 _Content = TypeVar("_Content", UserMessage, Delivery)
+_SEALED = {
+    "conversations": "conversation_id",
+    "turns": "turn",
+    "inbox": "conversation_id, message_id",
+    "outbox": "conversation_id, delivery_key",
+    "timers": "conversation_id, name",
+    "dead_letters": "letter",
+    "feed": "position",
+}
+"""The tables with sealed bodies, and the columns that tell a row."""
+_KINDS = {
+    "conversations": "'snapshot'",
+    "turns": "'turn'",
+    "inbox": "'message'",
+    "outbox": "'delivery'",
+    "timers": "'message'",
+    "feed": "'turn'",
+}
+_PAGE = 500
 _LETTERS = "SELECT letter, conversation_id, reason, at, kind, body FROM dead_letters"
 
 
@@ -63,34 +82,47 @@ class SQLiteStore:
 
     `synchronous` is SQLite's: "FULL" waits for the disk before a turn counts as stored; "NORMAL" may
     lose the last turns in a power cut (never in a crash of the program). `cache_size` is the number of
-    conversations kept in memory, about 70 kB each. What is accepted is remembered for good, whatever
-    `remember` says.
+    conversations kept in memory, about 70 kB each. `encryption_keys`: see docs/encryption.md. What is
+    accepted is remembered for good, whatever `remember` says. With `feed` what is committed is kept until it
+    is `published`.
     """
 
-    def __init__(self, path: str | Path = "frontdesk.db", *, synchronous: str = "FULL", cache_size: int = 256) -> None:
+    def __init__(
+        self,
+        path: str | Path = "frontdesk.db",
+        *,
+        synchronous: str = "FULL",
+        cache_size: int = 256,
+        encryption_keys: str = "",
+        encryption_required: bool = False,
+        feed: bool = False,
+    ) -> None:
         if synchronous not in ("EXTRA", "FULL", "NORMAL", "OFF"):
             raise UnknownName("value of 'synchronous'", synchronous, ("EXTRA", "FULL", "NORMAL", "OFF"))
         if cache_size < 0:
             raise ValueError(f"cache_size must be at least 0, not {cache_size}")
         self._cache_size = cache_size
         self._cache: OrderedDict[str, _Recent] = OrderedDict()
-        self._file = SQLiteFile(Path(path), synchronous)
+        self._seal = Seal(encryption_keys, required=encryption_required)
+        self._file = SQLiteFile(Path(path), synchronous, self._seal)
         # Tokens and positions grow from one opening of the file to the next, too.
         self._desk = Desk(self._file.opening << 32)
         self._positions = itertools.count(self._file.opening << 32)
+        self._feeds = feed
+        self._fed = asyncio.Event()
         self._fill_desk()
 
     def _fill_desk(self) -> None:
         """Take up what waited when the file was closed. What is damaged is told, and left where it is."""
         read = self._file.read
         for key, attempts, body in read("SELECT conversation_id, attempts, body FROM inbox ORDER BY position"):
-            if message := _undamaged(decode_message, body, key):
+            if message := _undamaged(self._message, body, key):
                 self._desk.put(message, attempts=attempts)
         for key, due, body in read("SELECT conversation_id, due, body FROM outbox ORDER BY position"):
-            if delivery := _undamaged(decode_delivery, body, key):
+            if delivery := _undamaged(self._delivery, body, key):
                 self._desk.send(key, [delivery], at=due)
         for key, name, due, body in read("SELECT conversation_id, name, due, body FROM timers"):
-            if message := _undamaged(decode_message, body, key):
+            if message := _undamaged(self._message, body, key):
                 self._desk.set_timers(key, [Timer(name, due, message)])
 
     # ---- the inbox ----
@@ -105,7 +137,7 @@ class SQLiteStore:
                 self._desk.put(decode_message(body, key), wait=wait)
             return is_new
 
-        accepted: bool = await self._write(self._inserting(message, body), then)
+        accepted: bool = await self._write(self._inserting(message), then)
         return accepted
 
     async def begin(self, message: UserMessage, *, remember: float = DAY) -> Begun:
@@ -128,7 +160,7 @@ class SQLiteStore:
         key, body = message.conversation_id, encode_message(message)
         token, oldest = self._desk.reserve(key), self._desk.oldest(key)
         # The attempt that begins now is counted at the oldest message, which mostly is this one.
-        insert = self._inserting(message, body, attempts=int(token is not None and oldest is None))
+        insert = self._inserting(message, attempts=int(token is not None and oldest is None))
 
         def write(connection: sqlite3.Connection) -> bool:
             is_new = insert(connection)
@@ -151,9 +183,10 @@ class SQLiteStore:
         begun: Begun | None = await self._write(write, then, undo)
         return begun
 
-    def _inserting(self, message: UserMessage, body: bytes, *, attempts: int = 0) -> Callable[..., bool]:
+    def _inserting(self, message: UserMessage, *, attempts: int = 0) -> Callable[..., bool]:
         """Puts the message into the inbox and answers True, unless it is there or was answered."""
-        row = (_text(message.conversation_id), _text(message.message_id), next(self._positions), attempts, body)
+        key = message.conversation_id
+        row = (_text(key), _text(message.message_id), next(self._positions), attempts, self._closed(message))
 
         def write(connection: sqlite3.Connection) -> bool:
             cursor = connection.execute(
@@ -186,7 +219,7 @@ class SQLiteStore:
 
     async def _fire(self, conversation_id: str, timer: Timer, message: UserMessage) -> None:
         """The timer's message comes into the inbox, however full that is."""
-        insert = self._inserting(message, encode_message(message))
+        insert = self._inserting(message)
 
         def write(connection: sqlite3.Connection) -> bool:
             cursor = connection.execute(
@@ -250,6 +283,9 @@ class SQLiteStore:
         finally:
             self._desk.give_back(lease)
 
+    async def arrival(self, lease: Lease) -> None:
+        await self._desk.arrival(lease)
+
     async def resume(self, lease: Lease, domain: Domain) -> Tracker:
         return await self.load(lease.conversation_id, domain)
 
@@ -271,7 +307,7 @@ class SQLiteStore:
         count = _counting(key, following.message.message_id, following.attempts + 1) if following else None
         body, snapshot = encode_events(turn.events), encode(tracker.to_json())
         start, end = tracker.event_count - len(turn.events), tracker.event_count
-        settle = self._settling(turn, body)
+        closed, settle = self._close(snapshot, "snapshot", key), self._settling(turn, body)
 
         def write(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
@@ -279,7 +315,7 @@ class SQLiteStore:
                 " OR EXISTS (SELECT 1 FROM conversations WHERE conversation_id = ?1)"
                 " ON CONFLICT (conversation_id) DO UPDATE SET event_count = ?2, token = ?3, snapshot = ?4"
                 " WHERE event_count = ?5 AND token <= ?3",
-                (_text(key), end, lease.token, snapshot, start),
+                (_text(key), end, lease.token, closed, start),
             )
             if cursor.rowcount != 1:
                 raise LeaseLost(f"'{key}' has moved on since this turn was begun: it must not be stored")
@@ -305,13 +341,13 @@ class SQLiteStore:
         self._desk.check(lease, turn, tracker)
         key = turn.conversation_id
         body, snapshot, end = encode_events(turn.events), encode(tracker.to_json()), tracker.event_count
-        settle = self._settling(turn, body)
+        closed, settle = self._close(snapshot, "snapshot", key), self._settling(turn, body)
 
         def write(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
                 "INSERT INTO conversations VALUES (?1, ?2, ?3, ?4) ON CONFLICT (conversation_id)"
                 " DO UPDATE SET event_count = ?2, token = ?3, snapshot = ?4 WHERE token <= ?3",
-                (_text(key), end, lease.token, snapshot),
+                (_text(key), end, lease.token, closed),
             )
             if cursor.rowcount != 1:
                 raise LeaseLost(f"'{key}' has moved on since this turn was begun: it must not be stored")
@@ -329,21 +365,26 @@ class SQLiteStore:
     def _settling(self, turn: Turn, body: bytes) -> Callable[[sqlite3.Connection, int, int], None]:
         """Writes all of a turn but the state of the conversation; `body` is its events."""
         key = _text(turn.conversation_id)
+        closed = self._close(body, "turn", key)
         consumed = [(key, _text(message_id)) for message_id in turn.message_ids]
         deliveries = [
-            (key, _text(delivery.key), next(self._positions), encode_delivery(delivery)) for delivery in turn.deliveries
+            (key, _text(delivery.key), next(self._positions), self._closed(delivery)) for delivery in turn.deliveries
         ]
         timers = [
-            (key, _text(timer.name), timer.due, encode_message(timer.message)) for timer in turn.timers if timer.message
+            (key, _text(timer.name), timer.due, self._closed(timer.message)) for timer in turn.timers if timer.message
         ]
         cancelled = [(key, _text(timer.name)) for timer in turn.timers if timer.message is None]
         now = time.time()
 
         def write(connection: sqlite3.Connection, start: int, end: int) -> None:
-            row = (key, start, end, body)
+            row = (key, start, end, closed)
             cursor = connection.execute(
                 "INSERT INTO turns (conversation_id, start_count, end_count, body) VALUES (?, ?, ?, ?)", row
             )
+            if self._feeds and turn.events:
+                connection.execute(
+                    "INSERT INTO feed (conversation_id, start_count, body) VALUES (?, ?, ?)", (key, start, closed)
+                )
             for one in consumed:
                 try:
                     connection.execute("INSERT INTO answered VALUES (?, ?, ?)", (*one, cursor.lastrowid))
@@ -372,6 +413,7 @@ class SQLiteStore:
         self._desk.consume(key, turn.message_ids)
         self._desk.send(key, turn.deliveries)
         self._desk.set_timers(key, turn.timers)
+        self._fed.set()
         for message_id in turn.message_ids:
             self._desk.answers.give(key, message_id, replies_in(turn.events))
 
@@ -414,7 +456,7 @@ class SQLiteStore:
     async def postpone(self, lease: OutboxLease, seconds: float) -> None:
         first = self._desk.first(lease)
         later, due = dataclasses.replace(first, attempts=first.attempts + 1), time.time() + seconds
-        row = (due, encode_delivery(later), _text(lease.conversation_id), _text(first.key))
+        row = (due, self._closed(later), _text(lease.conversation_id), _text(first.key))
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -427,19 +469,19 @@ class SQLiteStore:
         await self._write(write, lambda _: undo(), undo)
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
-        return [_letter(row) for row in self._file.read(f"{_LETTERS} ORDER BY letter LIMIT ?", (limit,))]
+        return [self._letter(row) for row in self._file.read(f"{_LETTERS} ORDER BY letter LIMIT ?", (limit,))]
 
     async def revive(self, letter_id: str) -> bool:
         rows = self._file.read(f"{_LETTERS} WHERE letter = ?", (_text(letter_id),))
         if not rows:
             return False
-        letter = _letter(rows[0])
+        letter = self._letter(rows[0])
         if isinstance(letter.content, UserMessage):
             return await self._revive_message(letter, letter.content)
         return await self._revive_delivery(letter, dataclasses.replace(letter.content, attempts=0))
 
     async def _revive_message(self, letter: DeadLetter, message: UserMessage) -> bool:
-        insert = self._inserting(message, encode_message(message))
+        insert = self._inserting(message)
         row = (_text(message.conversation_id), _text(message.message_id))
 
         def write(connection: sqlite3.Connection) -> tuple[bool, bool]:
@@ -459,7 +501,7 @@ class SQLiteStore:
 
     async def _revive_delivery(self, letter: DeadLetter, delivery: Delivery) -> bool:
         key = letter.conversation_id
-        row = (_text(key), _text(delivery.key), next(self._positions), encode_delivery(delivery))
+        row = (_text(key), _text(delivery.key), next(self._positions), self._closed(delivery))
 
         def write(connection: sqlite3.Connection) -> bool:
             was_there = _bury(connection, letter.id)
@@ -479,6 +521,27 @@ class SQLiteStore:
         buried: bool = await self._write(lambda connection: _bury(connection, letter_id))
         return buried
 
+    # ---- the feed ----
+
+    async def feed(self, limit: int = 100) -> list[Published]:
+        statement = "SELECT position, conversation_id, start_count, body FROM feed ORDER BY position LIMIT ?"
+        while not (rows := self._file.read(statement, (limit,))):
+            self._fed.clear()
+            await self._fed.wait()
+        return [
+            Published(str(position), key, start, tuple(self._events([body], key)))
+            for position, key, start, body in rows
+        ]
+
+    async def published(self, turns: Sequence[Published]) -> None:
+        positions = [(int(turn.id),) for turn in turns]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM feed WHERE position = ?", positions)
+
+        # What a power cut brings back goes out once more.
+        await self._write(write, survives_power_cut=False)
+
     # ---- reading ----
 
     async def replies(self, conversation_id: str, message_id: str) -> list[BotMessage] | None:
@@ -487,7 +550,9 @@ class SQLiteStore:
             " WHERE a.conversation_id = ? AND a.message_id = ?",
             (_text(conversation_id), _text(message_id)),
         )
-        return decode_replies(rows[0][0] or b"[]", conversation_id) if rows else None
+        if not rows:
+            return None
+        return replies_in(self._events([body for (body,) in rows if body is not None], conversation_id))
 
     async def events(self, conversation_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
         last = 2**62 if limit is None else after + limit
@@ -500,7 +565,7 @@ class SQLiteStore:
             " ORDER BY end_count, turn",
             (key, after, last),
         )
-        events = decode_events([body for _, body in rows], key)
+        events = self._events([body for _, body in rows], key)
         start = rows[0][0] if rows else 0
         return events[max(after - start, 0) : max(last - start, 0)]
 
@@ -516,7 +581,7 @@ class SQLiteStore:
         revoked = self._desk.revoke(conversation_id)
 
         def write(connection: sqlite3.Connection) -> None:
-            for table in ("inbox", "outbox", "timers", "dead_letters", "answered", "turns", "conversations"):
+            for table in ("inbox", "outbox", "timers", "dead_letters", "answered", "feed", "turns", "conversations"):
                 connection.execute(f"DELETE FROM {table} WHERE conversation_id = ?", (_text(conversation_id),))
 
         def then(_: None) -> None:
@@ -525,9 +590,66 @@ class SQLiteStore:
 
         await self._write(write, then, lambda: self._desk.spare(revoked))
 
+    async def reseal(self) -> int:
+        count = 0
+        for table, ids in _SEALED.items():
+            last: tuple[Any, ...] | None = ()
+            while last is not None:
+                renewed, last = await self._write(self._resealing(table, ids, last))
+                count += renewed
+        return count
+
+    def _resealing(self, table: str, ids: str, after: tuple[Any, ...]) -> Write:
+        """Closes some rows anew: how many that were, and the last one's ids when there may be more."""
+        marks = ", ".join("?" * len(ids.split(", ")))
+        body, kind = ("snapshot" if table == "conversations" else "body"), _KINDS.get(table, "kind")
+        behind = f"WHERE ({ids}) > ({marks})" if after else ""
+        rows = f"SELECT conversation_id, {kind}, {body}, {ids} FROM {table} {behind} ORDER BY {ids} LIMIT {_PAGE}"
+
+        def write(connection: sqlite3.Connection) -> tuple[int, tuple[Any, ...] | None]:
+            found = connection.execute(rows, after).fetchall()
+            renewed = [
+                (new, *row)
+                for key, kind, old, *row in found
+                if (new := self._seal.renewed(old, f"{kind}:{key}")) is not None
+            ]
+            connection.executemany(f"UPDATE {table} SET {body} = ? WHERE ({ids}) = ({marks})", renewed)
+            return len(renewed), found[-1][3:] if len(found) == _PAGE else None
+
+        return write
+
     async def close(self) -> None:
         self._desk.close()
         await self._file.close()
+
+    # ---- sealed bodies ----
+
+    def _close(self, body: bytes, kind: str, key: str) -> bytes:
+        return self._seal.close(body, f"{kind}:{key}")
+
+    def _open(self, body: bytes, kind: str, key: str) -> bytes:
+        # Somebody else's hand may have put text or a number there.
+        return self._seal.open(body if isinstance(body, bytes) else str(body).encode(), f"{kind}:{key}")
+
+    def _closed(self, content: UserMessage | Delivery) -> bytes:
+        """It stays as it is, whether it waits, is due later or has been given up."""
+        if isinstance(content, UserMessage):
+            return self._close(encode_message(content), "message", content.conversation_id)
+        return self._close(encode_delivery(content), "delivery", content.conversation_id)
+
+    def _message(self, body: bytes, key: str) -> UserMessage:
+        return decode_message(self._open(body, "message", key), key)
+
+    def _delivery(self, body: bytes, key: str) -> Delivery:
+        return decode_delivery(self._open(body, "delivery", key), key)
+
+    def _letter(self, row: tuple[Any, ...]) -> DeadLetter:
+        letter, key, reason, at, kind, body = row
+        content = self._message(body, key) if kind == "message" else self._delivery(body, key)
+        return DeadLetter(str(letter), key, reason, at, content)
+
+    def _events(self, bodies: Sequence[bytes], key: str) -> list[Event]:
+        return decode_events([self._open(body, "turn", key) for body in bodies], key)
 
     def _read_recent(self, conversation_id: str) -> _Recent | None:
         key = _text(conversation_id)
@@ -540,8 +662,8 @@ class SQLiteStore:
         )
         if not rows:
             return None
-        events = decode_events([body for _, body in rows if body is not None], key)
-        return _Recent(rows[0][0], tuple(events[-RECENT_EVENTS:]))
+        events = self._events([body for _, body in rows if body is not None], key)
+        return _Recent(self._open(rows[0][0], "snapshot", key), tuple(events[-RECENT_EVENTS:]))
 
     def _remember(self, conversation_id: str, recent: _Recent) -> None:
         self._cache[conversation_id] = recent
@@ -588,12 +710,6 @@ def _counting(conversation_id: str, message_id: str, attempts: int) -> Write:
         connection.execute("UPDATE inbox SET attempts = ? WHERE conversation_id = ? AND message_id = ?", row)
 
     return write
-
-
-def _letter(row: tuple[Any, ...]) -> DeadLetter:
-    letter, key, reason, at, kind, body = row
-    content = decode_message(body, key) if kind == "message" else decode_delivery(body, key)
-    return DeadLetter(str(letter), key, reason, at, content)
 
 
 def _bury(connection: sqlite3.Connection, letter_id: str) -> bool:

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from bot.errors import StoreError, StoreUnavailable
+from bot.stores.sealing import Seal
 
 APPLICATION_ID = 0x46524454
 """Says in the file's header that it is ours ("FRDT")."""
@@ -39,6 +40,9 @@ CREATE TABLE answered (
     turn INTEGER,
     PRIMARY KEY (conversation_id, message_id)
 ) WITHOUT ROWID;
+
+-- Tells which keys open the rest (see `Seal.mark`).
+CREATE TABLE seal (id INTEGER PRIMARY KEY, mark BLOB NOT NULL);
 
 -- Accepted and not yet answered, in the order of `position`.
 CREATE TABLE inbox (
@@ -76,6 +80,14 @@ CREATE TABLE dead_letters (
     reason TEXT NOT NULL,
     at REAL NOT NULL,
     kind TEXT NOT NULL,
+    body BLOB NOT NULL
+);
+
+-- Turns that are to be published, in the order of `position`; `body` is that of the turn.
+CREATE TABLE feed (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    conversation_id TEXT NOT NULL,
+    start_count INTEGER NOT NULL,
     body BLOB NOT NULL
 );
 """
@@ -144,7 +156,7 @@ class _Job:
 class SQLiteFile:
     """The file of this process, and nobody else's while it is open. `opening` counts how often it was opened."""
 
-    def __init__(self, path: Path, synchronous: str) -> None:
+    def __init__(self, path: Path, synchronous: str, seal: Seal) -> None:
         self._path = path
         self._synchronous = synchronous
         # What a power cut may take away waits for the disk no more than this.
@@ -153,7 +165,7 @@ class SQLiteFile:
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._guard = _take_possession(path)
         try:
-            self._writer, self.opening = _open(path, synchronous)
+            self._writer, self.opening = _open(path, synchronous, seal)
             self.reader = connect(path)
             self.reader.execute("PRAGMA query_only = ON")
         except BaseException:
@@ -283,7 +295,7 @@ def _take_possession(path: Path) -> sqlite3.Connection:
     return guard
 
 
-def _open(path: Path, synchronous: str) -> tuple[sqlite3.Connection, int]:
+def _open(path: Path, synchronous: str, seal: Seal) -> tuple[sqlite3.Connection, int]:
     """A connection that writes, and how many times the file was opened, this one included."""
     connection = connect(path)
     try:
@@ -308,6 +320,8 @@ def _open(path: Path, synchronous: str) -> tuple[sqlite3.Connection, int]:
         connection.execute("PRAGMA secure_delete = ON")
         if version == 1:
             connection.executescript(f"BEGIN; {FROM_VERSION_1} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        marks = connection.execute("SELECT mark FROM seal").fetchone() or (None,)
+        connection.execute("INSERT OR REPLACE INTO seal VALUES (1, ?)", (seal.mark(marks[0]),))
         connection.execute("UPDATE openings SET count = count + 1")
         opening: int = connection.execute("SELECT count FROM openings").fetchone()[0]
     except BaseException as error:
