@@ -31,7 +31,6 @@ from bot.events import (
     DefinePrevUserUtteredFeaturization,
     Event,
     ReminderScheduled,
-    SessionEnded,
     UserUtteranceReverted,
     UserUttered,
 )
@@ -475,7 +474,7 @@ class Assistant:
             await self._start_session(tracker)
 
     def _session_is_over(self, tracker: Tracker) -> bool:
-        if tracker.event_count == 0 or (tracker.events and isinstance(tracker.events[-1], SessionEnded)):
+        if tracker.event_count == 0 or tracker.session_ended:
             return True
         minutes = self.domain.session.expiration_minutes
         heard = tracker.latest_message
