@@ -345,7 +345,7 @@ def _event_broker(fields: Fields, problems: Problems) -> ComponentConfig | None:
         return None
     one = Fields(given, fields.source("event_broker"), "'event_broker'", problems)
     kind = one.text("type") or "pika"
-    name = kind if "." in kind else BROKERS.get(kind.lower(), kind.lower())
+    name = kind if set(kind) & {".", ":"} else BROKERS.get(kind.lower(), kind.lower())
     for option, variable in BROKER_VARIABLES.get(name, {}).items():
         if os.environ.get(variable):
             given.setdefault(option, os.environ[variable])

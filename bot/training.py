@@ -158,13 +158,18 @@ def load_assistant(project: Project, *, model: Path | None = None, store: Store 
 
 
 def open_store(project: Project) -> Store:
-    """The store that the configuration names; a relative path in its options starts at the project's folder."""
-    config = project.config.store
+    """The store that the configuration names; a relative path in its options starts at the project's folder.
+
+    Where there is an event broker, it keeps what is to be published.
+    """
+    config, broker = project.config.store, project.config.event_broker
     options = dict(config.options)
     cls = load_class("store", config.name, config.source)
     if "path" in inspect.signature(cls).parameters:
         options["path"] = project.root / options.get("path", DATABASE)
-    store: Store = construct(cls, options, config.source)
+    if broker and "feed" not in inspect.signature(cls).parameters:
+        raise ConfigError(f"the store '{config.name}' has no feed ('feed'), which an event broker needs", broker.source)
+    store: Store = construct(cls, options, config.source, feed=broker is not None)
     return store
 
 

@@ -103,13 +103,15 @@ class Publisher:
 
 def streamed(turn: Published) -> list[StreamedEvent]:
     """The turn's events as they go out: Rasa's JSON with `sender_id`, and with `conversation_id` and `event_id`."""
-    sender_id = turn.conversation_id.split(":", 1)[-1]
+    # A lone surrogate, which no broker could carry, is a question mark.
+    conversation_id = turn.conversation_id.encode("utf-8", "replace").decode()
+    sender_id = conversation_id.split(":", 1)[-1]
     events = []
     for number, event in enumerate(turn.events, turn.first):
         row = event_to_json(event)
-        key = _id(turn.conversation_id, number, row)
-        whose = {"sender_id": sender_id, "conversation_id": turn.conversation_id, "event_id": key}
-        events.append(StreamedEvent(key, turn.conversation_id, sender_id, encode({**whose, **row, **whose})))
+        key = _id(conversation_id, number, row)
+        whose = {"sender_id": sender_id, "conversation_id": conversation_id, "event_id": key}
+        events.append(StreamedEvent(key, conversation_id, sender_id, encode({**whose, **row, **whose})))
     return events
 
 
@@ -119,10 +121,9 @@ def _id(conversation_id: str, number: int, row: Mapping[str, Any]) -> str:
     The digest tells it from an event that had the number before: of a conversation that was deleted, or replaced.
     """
     digest = hashlib.blake2b(encode(row), digest_size=6).hexdigest()
-    shown = conversation_id.encode("utf-8", "replace").decode()
-    if len(shown.encode()) > LONGEST_ID:
-        shown = hashlib.blake2b(shown.encode(), digest_size=16).hexdigest()
-    return f"{shown}/{number}/{digest}"
+    if len(conversation_id.encode()) > LONGEST_ID:
+        conversation_id = hashlib.blake2b(conversation_id.encode(), digest_size=16).hexdigest()
+    return f"{conversation_id}/{number}/{digest}"
 
 
 async def in_order(events: Sequence[StreamedEvent], send: Callable[[StreamedEvent], Awaitable[None]]) -> None:

@@ -92,7 +92,7 @@ class KafkaBroker:
 
             async def send(event: StreamedEvent) -> None:
                 event = fitting(event, self._largest)
-                key = event.sender_id.encode("utf-8", "replace") if self._by_sender else None
+                key = event.sender_id.encode() if self._by_sender else None
                 headers = [("event_id", event.id.encode()), ("RASA_ENVIRONMENT", self._environment)]
                 await producer.send_and_wait(self._topic, event.body, key=key, headers=headers)
 

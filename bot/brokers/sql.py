@@ -25,7 +25,7 @@ class SQLBroker:
         *,
         dialect: str = "sqlite",
         url: str | None = None,
-        port: int | None = None,
+        port: int | str | None = None,
         db: str = "events.db",
         username: str | None = None,
         password: str | None = None,
@@ -41,7 +41,7 @@ class SQLBroker:
             username,
             password,
             url,
-            port,
+            int(port) if port else None,
             str(root / db) if is_file else db,
         )
         self._place = f"{dialect} database '{db}'" + (f" at {url}" if url else "")

@@ -459,6 +459,7 @@ async def test_a_database_that_is_away_is_an_outage() -> None:
         (lambda: RabbitMQBroker(queues=[1]), "list of names"),  # type: ignore[list-item]
         (lambda: RedisBroker(max_length=0), "at least 1"),
         (lambda: RedisBroker(url="http://localhost"), "no URL of Redis"),
+        (lambda: RedisBroker(ssl_ca_certs="none.pem"), "none.pem"),
         (lambda: SQLBroker(dialect="clay"), "no driver"),
     ],
 )
