@@ -257,7 +257,8 @@ class Assistant:
             if hand.lease.attempts == MOST_ATTEMPTS:
                 await hand.assistant.start_session_if_due(tracker)
             text = _text(messages[0])
-            tracker.apply(_uttered(messages[0], text, Parse(text=text)))
+            spoken = tracker.language or messages[0].language
+            tracker.apply(_uttered(messages[0], text, Parse(text=text, language=spoken)))
             tracker.apply_all(hand.assistant.actions.apologise(tracker))
             tracker.apply(ActionExecuted(name=LISTEN))
         return await self._commit(hand, messages[:1], set_aside=reason)
