@@ -597,6 +597,7 @@ class SQLiteStore:
             while last is not None:
                 renewed, last = await self._write(self._resealing(table, ids, last))
                 count += renewed
+        await asyncio.to_thread(self._file.rewrite)
         return count
 
     def _resealing(self, table: str, ids: str, after: tuple[Any, ...]) -> Write:

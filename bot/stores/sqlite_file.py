@@ -190,6 +190,18 @@ class SQLiteFile:
         except sqlite3.Error as error:
             raise ours(error, self._path) from error
 
+    def rewrite(self) -> None:
+        """Copy all rows to a new file in its place: between rows that were moved, SQLite leaves pieces of older ones.
+
+        For any thread.
+        """
+        try:
+            with closing(connect(self._path)) as connection:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise ours(error, self._path) from error
+
     def submit(
         self,
         write: Write,
