@@ -23,14 +23,26 @@ from starlette.routing import Route
 from bot.api import hello
 from bot.assistant import Assistant
 from bot.errors import DeliveryError
-from bot.events import BotUttered, Event, UserUttered
-from bot.http import RequestError, answer_json, bearer_of, message_id_of, object_of, read_json, text_of
+from bot.events import BotUttered, Event, SessionEnded, UserUttered
+from bot.http import (
+    RequestError,
+    answer_json,
+    bad_request,
+    bearer_of,
+    id_of,
+    message_id_of,
+    object_of,
+    read_json,
+    text_of,
+)
 from bot.interfaces import Delivery
 from bot.messages import BotMessage, UserMessage
 
 FOLDER = Path(__file__).resolve().parent
 LONGEST_HISTORY = 400
-"""Events that a reloaded page is shown."""
+"""Events that a page is shown at once."""
+MOST_TOGETHER = 20
+"""Messages that come in one request."""
 
 _SESSION = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -103,14 +115,35 @@ def _are_lines(value: Any) -> bool:
 
 
 async def receive(assistant: Assistant, request: Request) -> Response:
-    """One turn: `{"session", "message", "message_id", "payload"?, "language"?}` → `{"messages": […]}`."""
-    message = read_message(request, await read_json(request), assistant.languages)
+    """One turn: `{"session", "message", "message_id", "payload"?, "language"?}` → `{"messages": […]}`, the replies.
+
+    `before` are messages of the same visitor that were sent earlier and are not known to have arrived. A page that
+    says how many events of the conversation it has seen (`after`) gets all that is new to it (see `news`).
+    """
+    data = await read_json(request)
+    after = position_of(data.get("after"))
+    message = read_message(data, message_id_of(request, data, uuid.uuid4().hex), assistant.languages)
     request.scope["conversation_id"] = message.conversation_id
+    for earlier in read_earlier(data, assistant.languages):
+        await assistant.accept(earlier)
     replies = await assistant.handle(message)
-    return answer_json({"messages": [write_message(reply) for reply in replies]})
+    if after is None:
+        return answer_json({"messages": [write_message(reply) for reply in replies]})
+    return answer_json(await news(assistant, message.conversation_id, after))
 
 
-def read_message(request: Request, data: Mapping[str, Any], languages: Sequence[str] = ()) -> UserMessage:
+def read_earlier(data: Mapping[str, Any], languages: Sequence[str] = ()) -> list[UserMessage]:
+    """The messages of `before`, oldest first; 400 when they are none, too many, or without an id."""
+    found = data.get("before") or []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found) or len(found) >= MOST_TOGETHER:
+        raise bad_request(f"'before' must be a list of at most {MOST_TOGETHER - 1} messages.", parameter="before")
+    if not all(id_of(one, "message_id") for one in found):
+        raise bad_request("Each message of 'before' needs its 'message_id'.", parameter="before")
+    session = {"session": data.get("session")}
+    return [read_message(one | session, id_of(one, "message_id"), languages) for one in found]
+
+
+def read_message(data: Mapping[str, Any], message_id: str, languages: Sequence[str] = ()) -> UserMessage:
     """A button's payload arrives as text: the assistant obeys it when it offered that button.
 
     A language that is not among the bot's `languages` is left aside.
@@ -122,7 +155,7 @@ def read_message(request: Request, data: Mapping[str, Any], languages: Sequence[
         text=payload or text,
         sender_id=session_id(text_of(data, "session")),
         channel="webchat",
-        message_id=message_id_of(request, data, uuid.uuid4().hex),
+        message_id=message_id,
         language=language if language in languages else None,
         metadata={**metadata, "title": text} if payload else metadata,
     )
@@ -133,6 +166,16 @@ def session_id(value: str) -> str:
     if not _SESSION.fullmatch(value):
         raise RequestError(400, "BadRequest", "'session' must be a random UUID (version 4).", {"parameter": "session"})
     return value
+
+
+def position_of(value: Any) -> int | None:
+    """How many events somebody has seen, None when they do not say; 400 when it is no such number."""
+    if value is None:
+        return None
+    text = str(value)
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise bad_request("'after' must be a whole number, at least 0.", parameter="after")
+    return int(text)
 
 
 def write_message(message: BotMessage) -> dict[str, Any]:
@@ -152,34 +195,73 @@ def write_message(message: BotMessage) -> dict[str, Any]:
 
 
 async def session(assistant: Assistant, channel: Webchat, request: Request) -> Response:
-    """How the chat looks, and what was said in the session that the caller bears.
+    """How the chat looks, and what was said in the session that the caller bears; with `after`, what is new since.
 
     A session that has been silent for longer than the domain allows is over: the next person at the same
     screen does not see it.
     """
+    after = position_of(request.query_params.get("after"))
     conversation_id = f"webchat:{session_id(bearer_of(request))}"
     request.scope["conversation_id"] = conversation_id
     tracker = await assistant.tracker(conversation_id)
-    limit = assistant.domain.session.expiration_minutes * 60
-    expired = bool(limit and tracker.latest_event_time and time.time() - tracker.latest_event_time > limit)
-    events: list[Event] = []
-    if tracker.event_count and not expired:
-        events = await assistant.store.events(conversation_id, after=max(tracker.event_count - LONGEST_HISTORY, 0))
-    shown = {"languages": assistant.languages, "expired": expired, "messages": history(events)}
+    count = tracker.event_count
+    if after is not None:
+        # Fewer events than were seen: the conversation was erased or replaced, and is to be loaded again.
+        since = await news(assistant, conversation_id, after) if after < count else {"position": count, "messages": []}
+        return answer_json(since, headers={"Cache-Control": "no-store"})
+    limit, latest = assistant.domain.session.expiration_minutes * 60, tracker.latest_event_time
+    expired = tracker.session_ended or bool(limit and latest and time.time() - latest > limit)
+    messages: list[dict[str, Any]] = []
+    if count and not expired:
+        start = max(count - LONGEST_HISTORY, 0)
+        messages = of_latest_session(
+            await assistant.store.events(conversation_id, after=start, limit=count - start), start
+        )
+    shown = {"languages": assistant.languages, "expired": expired, "position": count, "messages": messages}
     return answer_json({**channel.look, **shown}, headers={"Cache-Control": "no-store"})
 
 
-def history(events: Sequence[Event]) -> list[dict[str, Any]]:
-    """What both sides said, in order; a pressed button shows as its title."""
+async def news(assistant: Assistant, conversation_id: str, after: int) -> dict[str, Any]:
+    """What both sides said after so many events, and `position`, the number of events that are seen with it."""
+    events = await assistant.store.events(conversation_id, after=after, limit=LONGEST_HISTORY)
+    return {"position": after + len(events), "messages": history(events, after)}
+
+
+def of_latest_session(events: Sequence[Event], start: int) -> list[dict[str, Any]]:
+    """The `history` of what came after the latest session that has ended."""
+    ends = [number for number, event in enumerate(events, 1) if isinstance(event, SessionEnded)]
+    over = ends[-1] if ends else 0
+    return history(events[over:], start + over)
+
+
+def history(events: Sequence[Event], start: int = 0) -> list[dict[str, Any]]:
+    """What both sides said, in order; a pressed button shows as its title. `start` events came before.
+
+    `position` counts the events up to the message and with it. What was typed in a row is several messages again.
+    """
     said: list[dict[str, Any]] = []
-    for event in events:
+    for position, event in enumerate(events, start + 1):
+        place = {"position": position, "time": event.timestamp}
         match event:
             case UserUttered() if event.message_id:
-                text = event.metadata.get("title") or event.text or ""
-                said.append({"from": "user", "time": event.timestamp, "id": event.message_id, "text": text})
+                said += [
+                    {"from": "user", **place, "id": message_id, "text": text} for message_id, text in _typed(event)
+                ]
             case BotUttered():
-                said.append({"from": "bot", "time": event.timestamp, **write_message(event.message)})
+                said.append({"from": "bot", **place, **write_message(event.message)})
     return said
+
+
+def _typed(event: UserUttered) -> list[tuple[str, str]]:
+    """The messages (id, text) that the event is made of. Whatever else stands in its metadata may be a visitor's."""
+    match event.metadata.get("messages"):
+        case [*parts] if len(parts) > 1:
+            found = [(part.get("message_id"), part.get("text")) for part in parts if isinstance(part, Mapping)]
+            texts = [(one, text) for one, text in found if isinstance(one, str) and isinstance(text, str)]
+            if texts and texts[0][0] == event.message_id:
+                return texts
+    title = event.metadata.get("title")
+    return [(event.message_id or "", title if title and isinstance(title, str) else event.text or "")]
 
 
 # ---- files ----

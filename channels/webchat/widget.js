@@ -26,6 +26,8 @@
       typing: "The assistant is writing",
       unreachable: "Cannot reach the assistant. Trying again…",
       kept: "Cannot reach the assistant. Your message is kept and will be sent.",
+      moment: "One moment, please…",
+      busy: "One moment, please. Your message is kept and will be answered.",
       unsent: "Not sent yet",
       refused: "Not sent.",
       tooLong: "Not sent: the message is too long.",
@@ -50,6 +52,8 @@
       typing: "助理正在输入",
       unreachable: "暂时无法连接助理，正在重试…",
       kept: "暂时无法连接助理。您的消息已保留，稍后会自动发送。",
+      moment: "请稍候…",
+      busy: "请稍候，您的消息已保留，很快会得到答复。",
       unsent: "尚未发送",
       refused: "未发送。",
       tooLong: "未发送：消息太长。",
@@ -66,6 +70,9 @@
   };
   const LONGEST_WAIT = 60_000; // Milliseconds until a silent server counts as out of reach.
   const LATEST_RETRY = 15_000;
+  const SOON = 2000; // Milliseconds until the page asks whether the bot has said something by itself;
+  const LATER = 5000; // and so many when nothing has been said for a while.
+  const TOGETHER = { messages: 20, characters: 20_000 }; // What the server takes in one request.
   const PATIENCE = 300; // Milliseconds before the assistant is seen to write: a quick answer needs no dots.
   const HOME = new URL(".", document.currentScript.src).href;
 
@@ -170,25 +177,53 @@
     }
   }
 
-  // What one conversation has on this page: what waits for its answer, and where each message is shown.
+  // The server is there, and asks for patience.
+  class Busy extends Error {
+    constructor(seconds) {
+      super("busy");
+      this.pause = Math.min(Number(seconds) || 0, 60) * 1000;
+    }
+  }
+
+  // What one conversation has on this page: what waits for its answer, where each message of the visitor is shown,
+  // how many events of the conversation are shown, and which message was sent last.
   class Talk {
     queue = [];
     turns = new Map();
-    answered = new Set();
-    delivering = false;
+    position = 0;
+    sending = null;
+    oneByOne = false;
+  }
+
+  // The beginning of the queue that goes in one request.
+  function together(queue, most) {
+    const batch = [];
+    let characters = 0;
+    for (const message of queue) {
+      characters += message.message.length + (message.payload?.length ?? 0);
+      if (batch.length && (batch.length === most || characters > TOGETHER.characters)) break;
+      batch.push(message);
+    }
+    return batch;
   }
 
   // ---- the chat ----
 
   class FrontdeskChat extends HTMLElement {
     connectedCallback() {
-      if (this.shadowRoot) return;
+      if (this.shadowRoot) {
+        this.ask(); // It was moved to another place of the page.
+        return;
+      }
       this.server = (this.getAttribute("server") || new URL("..", HOME).href).replace(/\/+$/, "");
       this.memory = new Memory(this.server);
       this.look = { title: "", welcome: "", languages: [], suggestions: [] };
       this.talk = new Talk();
       this.tabs = new BroadcastChannel(`frontdesk:${this.server}`);
       this.tabs.onmessage = (event) => this.hear(event.data);
+      this.pause = SOON;
+      document.addEventListener("visibilitychange", () => this.ask());
+      window.addEventListener("online", () => this.ask());
       this.language = this.memory.get("language") || this.firstLanguage();
       this.build();
       this.translate();
@@ -237,7 +272,7 @@
         } }, header, this.log, this.status, form);
       this.launcher = element("button", { type: "button", className: "launcher", "aria-expanded": "false",
         onclick: () => (this.panel.hidden ? this.open(true) : this.close()) }, icon("chat"));
-      this.typing = element("div", { className: "turn bot first" },
+      this.typing = element("div", { className: "turn bot writing" },
         element("div", { className: "bubble typing", role: "img" }, element("i"), element("i"), element("i")));
 
       const root = this.attachShadow({ mode: "open" });
@@ -270,7 +305,7 @@
       this.label.textContent = words.label;
       this.input.placeholder = words.write;
       this.typing.firstChild.setAttribute("aria-label", words.typing);
-      if (!this.status.hidden) this.complain();
+      if (!this.status.hidden) this.complain(this.trouble);
       const suggestions = [...this.spoken(this.look.suggestions)];
       this.welcome.replaceChildren(icon("chat"), element("h2", {}, words.hello),
         element("p", {}, this.spoken(this.look.welcome) || words.welcome),
@@ -292,7 +327,8 @@
       this.launcher.setAttribute("aria-expanded", "true");
       this.memory.set("open", true);
       this.translate();
-      if (!this.loaded) this.load();
+      if (this.loaded) this.ask();
+      else this.load();
       if (focus) this.input.focus();
       this.toEnd();
     }
@@ -312,13 +348,16 @@
       this.log.scrollTop = Math.min(this.log.scrollHeight, beginning);
     }
 
+    // What is not answered yet stays below all that is.
+    add(turn) {
+      this.log.insertBefore(turn, this.log.querySelector(".waiting, .writing"));
+    }
+
     show(message) {
       const user = message.from === "user";
       const time = new Date((message.time || Date.now() / 1000) * 1000);
       this.showDay(time);
       const turn = element("div", { className: `turn ${user ? "user" : "bot"}` });
-      if (this.lastFrom !== message.from) turn.classList.add("first");
-      this.lastFrom = message.from;
       turn.append(element("span", { className: "unseen" }, user ? this.words.you : this.words.bot));
       if (message.text) turn.append(this.bubble(message));
       if (message.image && webAddress(message.image)) turn.append(this.picture(webAddress(message.image)));
@@ -327,41 +366,41 @@
       }
       if (message.buttons?.length) turn.append(this.choices(message.buttons));
       turn.append(element("time", { dateTime: time.toISOString() }, clock(time, this.panel.lang)));
-      // Of messages that belong together, the last says when.
-      const previous = this.latest;
-      if (previous?.isConnected && !turn.classList.contains("first")) previous.querySelector("time")?.remove();
-      this.latest = turn;
       this.welcome.remove();
       this.restartButton.hidden = false;
-      this.log.append(turn);
-      if (this.typing.isConnected) this.log.append(this.typing);
+      this.add(turn);
       if (user) this.answer = null;
       else this.answer ??= turn;
       for (const part of user ? [] : message.elements || []) this.show({ ...asMessage(part), from: "bot", time: message.time });
-      this.toEnd();
       return turn;
     }
 
     // What the customer said; what was asked before cannot be pressed any more: a question is answered once.
     showSaid(id, message) {
-      for (const button of this.log.querySelectorAll("button.choice")) button.disabled = true;
+      this.closeQuestions();
       const turn = this.show({ ...message, from: "user" });
       this.talk.turns.set(id, turn);
       return turn;
     }
 
-    showAnswer(id, messages) {
-      if (this.talk.answered.has(id)) return;
-      this.talk.answered.add(id);
-      this.answer = null;
-      for (const message of messages) this.show({ ...message, from: "bot" });
+    showWaiting(id, message) {
+      const turn = this.showSaid(id, message);
+      turn.classList.add("waiting");
+      this.log.insertBefore(turn, this.log.querySelector(".writing"));
+      this.toEnd();
+      this.pause = SOON;
+      this.askSoon();
+    }
+
+    closeQuestions() {
+      for (const button of this.log.querySelectorAll("button.choice")) button.disabled = true;
     }
 
     showWelcome() {
       this.log.replaceChildren(this.welcome);
       this.restartButton.hidden = true;
       this.status.hidden = true;
-      this.lastFrom = this.day = this.answer = null;
+      this.day = this.answer = null;
     }
 
     picture(address) {
@@ -375,7 +414,7 @@
       const day = time.toDateString();
       if (this.day !== day && day !== new Date().toDateString()) {
         const text = time.toLocaleDateString(this.panel.lang, { day: "numeric", month: "long", year: "numeric" });
-        this.log.append(element("div", { className: "day" }, text));
+        this.add(element("div", { className: "day" }, text));
       }
       this.day = day;
     }
@@ -443,12 +482,12 @@
       this.keep([...this.kept(), message]);
       this.enqueue(message);
       this.tabs.postMessage({ session: message.session, id: message.message_id, said: { text } });
-      if (!this.status.hidden) this.complain();
+      if (!this.status.hidden) this.complain(this.trouble);
       this.deliver();
     }
 
     enqueue(message) {
-      this.showSaid(message.message_id, { text: message.message }).classList.add("waiting");
+      this.showWaiting(message.message_id, { text: message.message });
       this.talk.queue.push(message);
     }
 
@@ -462,59 +501,148 @@
       return (this.memory.get("unanswered") || []).filter((message) => message.session === session);
     }
 
+    // A message is sent at once, and brings those along that were said before it and are not answered: whichever
+    // request arrives first, they arrive in order. So only the latest request is ever sent again.
     async deliver() {
       const talk = this.talk;
-      if (talk.delivering || !this.ready) return;
-      talk.delivering = true;
-      while (talk.queue.length) {
-        const message = talk.queue[0];
-        const outcome = await this.persist(() => this.send(message), () => talk === this.talk);
-        if (talk !== this.talk) return; // A new conversation has begun meanwhile.
-        talk.queue.shift();
-        this.keep(this.kept().filter((one) => one.message_id !== message.message_id));
-        this.settleTurn(talk.turns.get(message.message_id));
-        if (outcome instanceof Refused) this.refuse(talk.turns.get(message.message_id), outcome);
-        else {
-          this.showAnswer(message.message_id, outcome.messages);
-          this.tabs.postMessage({ session: message.session, id: message.message_id, answer: outcome.messages });
-        }
+      const batch = together(talk.queue, talk.oneByOne ? 1 : TOGETHER.messages);
+      const id = batch.at(-1)?.message_id;
+      if (!this.ready || !id || talk.sending === id) return;
+      talk.sending = id;
+      const after = talk.position;
+      const outcome = await this.persist(() => this.send(batch, after),
+        () => talk === this.talk && talk.sending === id && talk.queue.some((one) => one.message_id === id));
+      if (talk !== this.talk) return; // A new conversation has begun meanwhile.
+      if (outcome instanceof Refused && batch.length > 1) {
+        talk.oneByOne = true; // Which of them was it?
+        talk.sending = null;
+      } else if (outcome instanceof Refused) this.refuse(id, outcome.status);
+      else if (outcome) {
+        const shown = new Set(outcome.messages.map((message) => message.id));
+        // One that was given up is not part of the conversation.
+        for (const { message_id } of batch) if (!shown.has(message_id)) this.settle(message_id);
+        this.receive(after, outcome);
       }
-      talk.delivering = false;
+      this.deliver();
     }
 
-    // The turn is answered: it says when it was sent.
-    settleTurn(turn) {
+    // The message is answered: it is not sent again, and says when it was.
+    settle(id) {
+      const turn = this.talk.turns.get(id);
+      if (!turn?.classList.contains("waiting")) return;
+      const first = this.log.querySelector(".waiting");
+      if (turn !== first) this.log.insertBefore(turn, first);
       turn.classList.remove("waiting");
       const time = turn.querySelector("time");
-      if (time) time.textContent = clock(new Date(time.dateTime), this.panel.lang);
-    }
-
-    refuse(turn, refused) {
-      const text = refused.status === 413 ? this.words.tooLong : this.words.refused;
-      turn.append(element("p", { className: "problem", role: "alert" }, text));
-      this.toEnd();
-    }
-
-    async send(message) {
-      const writing = setTimeout(() => {
-        this.log.append(this.typing);
-        this.toEnd();
-      }, PATIENCE);
-      try {
-        return await this.call("/webhooks/webchat/webhook", {
-          method: "POST", body: JSON.stringify(message), headers: { "Content-Type": "application/json" } });
-      } finally {
-        clearTimeout(writing);
+      time.textContent = clock(new Date(time.dateTime), this.panel.lang);
+      this.talk.queue = this.talk.queue.filter((message) => message.message_id !== id);
+      this.keep(this.kept().filter((message) => message.message_id !== id));
+      if (!this.talk.queue.length) {
+        this.talk.oneByOne = false;
+        this.status.hidden = true;
         this.typing.remove();
       }
     }
 
-    // What was said or answered in another tab of the same conversation.
-    hear({ session, id, said, answer, restarted }) {
+    refuse(id, status) {
+      this.settle(id);
+      const text = status === 413 ? this.words.tooLong : this.words.refused;
+      this.talk.turns.get(id)?.append(element("p", { className: "problem", role: "alert" }, text));
+      this.tabs.postMessage({ session: this.talk.session, id, refused: status });
+      this.toEnd();
+    }
+
+    async send(batch, after) {
+      const before = batch.slice(0, -1).map(({ session, ...message }) => message);
+      const message = batch.at(-1);
+      const writing = setTimeout(() => {
+        if (!this.talk.queue.includes(message)) return;
+        this.log.append(this.typing);
+        this.toEnd();
+      }, PATIENCE);
+      try {
+        return await this.call("/webhooks/webchat/webhook", { method: "POST",
+          body: JSON.stringify({ ...message, before, after }), headers: { "Content-Type": "application/json" } });
+      } finally {
+        clearTimeout(writing);
+        if (this.talk.queue.at(-1) === message) this.typing.remove();
+      }
+    }
+
+    // -- what comes --
+
+    // What is new since so many events, from wherever it comes: each message is shown once.
+    receive(after, { position, messages }) {
+      if (!this.take(after, position, messages)) return;
+      this.pause = SOON;
+      this.tabs.postMessage({ session: this.talk.session, news: { after, position, messages } });
+    }
+
+    take(after, position, messages) {
+      const talk = this.talk;
+      if (position <= talk.position) return false;
+      if (after > talk.position) {
+        this.ask(); // Something is missing between.
+        return false;
+      }
+      const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 100;
+      const answers = messages.some((message) => talk.queue.some((one) => one.message_id === message.id));
+      if (messages.length) this.answer = null;
+      for (const message of messages) if (message.position > talk.position) this.showTold(message);
+      talk.position = position;
+      if (this.log.querySelector(".waiting")) this.closeQuestions();
+      if (atEnd || answers) this.toEnd();
+      return true;
+    }
+
+    showTold(message) {
+      if (message.from !== "user") this.show(message);
+      else if (!this.talk.turns.has(message.id)) this.showSaid(message.id, message);
+      else {
+        this.settle(message.id);
+        this.answer = null;
+      }
+    }
+
+    // The bot may say something by itself, and so may the visitor on another device: ask, while somebody looks.
+    get isWatched() {
+      const begun = this.talk.position > 0 || this.talk.turns.size > 0;
+      return this.ready && begun && this.isConnected && !document.hidden && !this.panel.hidden;
+    }
+
+    async ask() {
+      clearTimeout(this.next);
+      if (this.asking || !this.isWatched) return;
+      const talk = this.talk;
+      const after = talk.position;
+      this.asking = true;
+      try {
+        const answer = await this.call(`/webchat/session?after=${after}`, this.bearing(talk.session), LATEST_RETRY);
+        this.pause = Math.min(this.pause * 1.1, LATER);
+        if (talk === this.talk && answer.position < after) this.load(); // The conversation was erased or replaced.
+        else if (talk === this.talk) this.receive(after, answer);
+      } catch {
+        this.pause = LATER;
+      } finally {
+        this.asking = false;
+        this.askSoon();
+      }
+    }
+
+    askSoon() {
+      clearTimeout(this.next);
+      this.next = setTimeout(() => this.ask(), this.pause);
+    }
+
+    // What was said, answered or refused in another tab of the same conversation.
+    hear({ session, id, said, news, refused, restarted }) {
       if (!this.ready || session !== this.talk.session) return;
       if (restarted) this.begin();
-      else if (said && !this.talk.turns.has(id)) this.showSaid(id, said);
-      else if (answer && !this.talk.queue.some((message) => message.message_id === id)) this.showAnswer(id, answer);
+      else if (said && !this.talk.turns.has(id)) this.showWaiting(id, said);
+      else if (news) this.take(news.after, news.position, news.messages);
+      else if (refused) this.settle(id);
+      if (news) this.pause = SOON;
+      this.askSoon();
     }
 
     // Try until the server answers; its refusal is an answer, too.
@@ -525,33 +653,53 @@
           if (stillWanted()) this.status.hidden = true;
           return answer;
         } catch (error) {
-          if (!stillWanted()) return null;
           if (error instanceof Refused) {
-            this.status.hidden = true;
+            if (stillWanted()) this.status.hidden = true;
             return error;
           }
-          this.complain();
-          await wait(delay);
+          if (!stillWanted()) return null;
+          const busy = error instanceof Busy;
+          this.complain(busy ? "busy" : "unreachable");
+          // Not all pages at the same moment, when the server is back.
+          await wait(Math.max(delay, busy ? error.pause : 0) * (1 + Math.random() / 4));
         }
       }
       return null;
     }
 
-    complain() {
-      this.status.textContent = this.talk.queue.length ? this.words.kept : this.words.unreachable;
+    complain(trouble) {
+      const { queue, turns } = this.talk;
+      const busy = trouble === "busy";
+      const [waiting, idle] = busy ? ["busy", "moment"] : ["kept", "unreachable"];
+      this.trouble = trouble;
+      this.status.textContent = this.words[queue.length ? waiting : idle];
+      this.status.classList.toggle("calm", busy);
       this.status.hidden = false;
-      for (const { message_id } of this.talk.queue) {
-        this.talk.turns.get(message_id).querySelector("time")?.replaceChildren(this.words.unsent);
+      for (const { message_id } of busy ? [] : queue) {
+        turns.get(message_id).querySelector("time").textContent = this.words.unsent;
       }
       this.toEnd();
     }
 
-    async call(path, options) {
-      const signal = AbortSignal.timeout(LONGEST_WAIT);
-      const response = await fetch(this.server + path, { ...options, signal, credentials: "omit" });
-      if (response.ok) return response.json();
-      if (response.status >= 400 && response.status < 500 && response.status !== 429) throw new Refused(response.status);
-      throw new Error(`the server answered ${response.status}`);
+    // A silent server is at work on it, or was cut off: the message comes again under the same id.
+    async call(path, options, patience = LONGEST_WAIT) {
+      let response;
+      try {
+        const signal = AbortSignal.timeout(patience);
+        response = await fetch(this.server + path, { ...options, signal, credentials: "omit" });
+        if (response.ok) return await response.json();
+      } catch (error) {
+        throw error.name === "TimeoutError" ? new Busy() : error;
+      }
+      const { status } = response;
+      if (status < 400 || status >= 500 || [408, 409, 425, 429].includes(status)) {
+        throw new Busy(response.headers.get("Retry-After"));
+      }
+      throw new Refused(status);
+    }
+
+    bearing(session) {
+      return { headers: { Authorization: `Bearer ${session}` } };
     }
 
     // -- sessions --
@@ -568,18 +716,18 @@
     // What is written before the server has told what was said earlier waits for it.
     async load() {
       this.loaded = true;
+      this.ready = false;
       this.begin();
       const talk = this.talk;
-      const answer = await this.persist(
-        () => this.call("/webchat/session", { headers: { Authorization: `Bearer ${talk.session}` } }));
+      const answer = await this.persist(() => this.call("/webchat/session", this.bearing(talk.session)));
       this.ready = true;
-      if (!(answer instanceof Refused)) this.settle(answer);
+      if (!(answer instanceof Refused)) this.setLook(answer);
       if (talk !== this.talk) this.deliver();
       else if (answer instanceof Refused || answer.expired) this.startAfresh();
-      else this.restore(answer.messages);
+      else this.restore(answer);
     }
 
-    settle({ title, welcome, languages, suggestions }) {
+    setLook({ title, welcome, languages, suggestions }) {
       this.look = { title, welcome, languages, suggestions };
       const spoken = languages.filter((language) => language in WORDS);
       if (spoken.length && !spoken.includes(this.language)) this.language = spoken[0];
@@ -592,18 +740,17 @@
       for (const { message } of written) this.say(message);
     }
 
-    restore(messages) {
+    restore({ position, messages }) {
       const said = new Set(messages.map((message) => message.id));
       const unanswered = this.kept().filter((message) => !said.has(message.message_id));
       this.begin();
       this.keep(unanswered);
-      for (const message of messages) {
-        if (message.from === "user") this.showSaid(message.id, message);
-        else this.show(message);
-      }
-      this.talk.answered = said;
+      for (const message of messages) this.showTold(message);
+      this.talk.position = position;
       for (const message of unanswered) this.enqueue(message);
+      this.toEnd();
       this.deliver();
+      this.askSoon();
     }
 
     begin() {

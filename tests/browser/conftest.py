@@ -45,8 +45,10 @@ def problems() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def context(browser: Browser, problems: list[str]) -> Iterator[Callable[..., BrowserContext]]:
-    """`context(locale="zh-CN", …)` → a fresh browser of one visitor."""
+def context(
+    browser: Browser, problems: list[str], serve: Callable[[Any], str]
+) -> Iterator[Callable[..., BrowserContext]]:
+    """`context(locale="zh-CN", …)` → a fresh browser of one visitor. Closed before the servers of `serve` are."""
     opened = []
 
     def open_context(**options: Any) -> BrowserContext:
