@@ -52,11 +52,12 @@ def count(number: int, noun: str) -> str:
 
 
 def load(folder: Path, *, endpoints: Path | None = None, credentials: Path | None = None) -> Project:
-    """The project; what is doubtful about its files is said on stderr."""
+    """The project; what is doubtful about its files is said on stderr, by the first of several processes alone."""
+    from bot.processes import is_one_of_several
     from bot.project import load_project
 
     project = load_project(folder, endpoints=endpoints, credentials=credentials)
-    for warning in project.warnings:
+    for warning in () if is_one_of_several() else project.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return project
 
