@@ -41,7 +41,7 @@ def rotate(project: ProjectOption = Path("."), debug: DebugOption = False) -> No
     first, *others = Seal(loaded.config.store.options.get("encryption_keys") or "").key_ids or (None,)
     if first is None:
         raise ConfigError("there are no keys: 'store' needs 'encryption_keys' (see: frontdesk keys new)")
-    print(f"{count(asyncio.run(_rotate(loaded)), 'piece')} encrypted anew, all of them with the key {first} now.")
+    print(f"{count(asyncio.run(_rotate(loaded)), 'piece')} encrypted anew: all is under the key {first} now.")
     if others:
         print(f"Nothing needs the other {'key' if len(others) == 1 else 'keys'} any more: {', '.join(others)}.")
 
