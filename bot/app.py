@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bot.access import Access, check_jwt
 from bot.api import api_routes, models, open_routes
 from bot.assistant import Assistant
+from bot.brokers import open_broker
 from bot.errors import ConfigError
 from bot.http import RequestError, answer_error, answer_json, answer_stopping
 from bot.interfaces import Channel
@@ -93,7 +94,7 @@ def create_app(
         except Exception as error:
             app.state.failed_to_start = error
             raise
-        worker = Worker(assistant)
+        worker = Worker(assistant, open_broker(project) if project else None)
         if assistant.takes_turns:
             worker.start()
         following.follow(model_server)

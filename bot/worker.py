@@ -12,8 +12,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from bot.assistant import Assistant
+from bot.brokers import Publisher
 from bot.errors import DeliveryError, StoreError, StoreUnavailable, describe
-from bot.interfaces import Channel, Delivery, OutboxLease
+from bot.interfaces import Channel, Delivery, EventBroker, OutboxLease
 from bot.processes import GRACE, Control, loop_factory
 
 log = logging.getLogger(__name__)
@@ -31,16 +32,19 @@ MOST_DELIVERIES = 30
 
 
 class Worker:
-    """Answers with `assistant`, delivers by its channels, until it is stopped."""
+    """Answers with `assistant`, delivers by its channels, and publishes to `broker`, until it is stopped."""
 
-    def __init__(self, assistant: Assistant, *, at_once: int = AT_ONCE) -> None:
+    def __init__(self, assistant: Assistant, broker: EventBroker | None = None, *, at_once: int = AT_ONCE) -> None:
         self._assistant = assistant
+        self._publisher = Publisher(assistant.store, broker) if broker else None
         self._room = asyncio.Semaphore(at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self._main: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._main = asyncio.create_task(self._run())
+        if self._publisher:
+            self._publisher.start()
 
     async def stop(self, grace: float) -> None:
         """Take nothing more; what is in hand may go on for `grace` seconds, and is given back then."""
@@ -52,6 +56,8 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._publisher:
+            await self._publisher.stop()
 
     async def _run(self) -> None:
         is_away = False
@@ -149,7 +155,10 @@ def _delay(attempts: int) -> float:
 
 
 def run_worker(
-    assistant: Assistant, channels: Sequence[Channel], follow: Callable[[], Coroutine[Any, Any, None]] | None = None
+    assistant: Assistant,
+    channels: Sequence[Channel],
+    broker: EventBroker | None = None,
+    follow: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """A process that serves no pages, until Ctrl-C or SIGTERM; turns in hand are finished first.
 
@@ -163,7 +172,7 @@ def run_worker(
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stopped.set)
         await assistant.start()
-        worker = Worker(assistant)
+        worker = Worker(assistant, broker)
         worker.start()
         besides = [asyncio.create_task(follow())] if follow else []
         if control:

@@ -178,6 +178,7 @@ def worker(
     """
     write_log(log_file, quiet=quiet)
     from bot.app import open_channels
+    from bot.brokers import open_broker
     from bot.processes import is_one_of_several, run_several
     from bot.serving import Serving, model_server_of
     from bot.worker import run_worker
@@ -192,7 +193,7 @@ def worker(
     assistant, model_file = open_served(loaded, model, remote_storage)
     server = model_server_of(loaded)
     follow = partial(_follow, server, Serving(assistant, loaded, model_file)) if server else None
-    run_worker(assistant, open_channels(channels_of(loaded, None)), follow)
+    run_worker(assistant, open_channels(channels_of(loaded, None)), open_broker(loaded), follow)
 
 
 @group.command(epilog="Example: `frontdesk run actions --port 5055 --actions lib.refunds`")
