@@ -457,8 +457,9 @@ class RedisConnection:
             answers = [await self._client.execute_command("INFO", "everything")]
         except _TROUBLE:
             return []
-        if self.place.is_cluster:
-            answers = list(answers[0].values()) if isinstance(answers[0], dict) else []
+        if self.place.is_cluster and all(isinstance(one, dict) for one in answers[0].values()):
+            # Of several servers, by their names.
+            answers = list(answers[0].values())
         found = []
         for info in answers:
             policy = info.get("maxmemory_policy", "noeviction")
