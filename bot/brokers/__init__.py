@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from bot.errors import EndpointError, FrontdeskError, StoreError, describe
 from bot.events import event_to_json
@@ -108,19 +108,19 @@ def streamed(turn: Published) -> list[StreamedEvent]:
     sender_id = conversation_id.split(":", 1)[-1]
     events = []
     for number, event in enumerate(turn.events, turn.first):
-        row = event_to_json(event)
-        key = _id(conversation_id, number, row)
-        whose = {"sender_id": sender_id, "conversation_id": conversation_id, "event_id": key}
-        events.append(StreamedEvent(key, conversation_id, sender_id, encode({**whose, **row, **whose})))
+        body = encode(event_to_json(event))
+        key = _id(conversation_id, number, body)
+        whose = encode({"sender_id": sender_id, "conversation_id": conversation_id, "event_id": key})
+        events.append(StreamedEvent(key, conversation_id, sender_id, body[:-1] + b"," + whose[1:]))
     return events
 
 
-def _id(conversation_id: str, number: int, row: Mapping[str, Any]) -> str:
+def _id(conversation_id: str, number: int, body: bytes) -> str:
     """`telegram:4711/17/9f…`: the conversation, the event's number, and a digest of it.
 
     The digest tells it from an event that had the number before: of a conversation that was deleted, or replaced.
     """
-    digest = hashlib.blake2b(encode(row), digest_size=6).hexdigest()
+    digest = hashlib.blake2b(body, digest_size=6).hexdigest()
     if len(conversation_id.encode()) > LONGEST_ID:
         conversation_id = hashlib.blake2b(conversation_id.encode(), digest_size=16).hexdigest()
     return f"{conversation_id}/{number}/{digest}"

@@ -25,6 +25,7 @@ from bot.errors import ConfigError, EndpointError, UnknownName
 from bot.events import BotUttered, SlotSet, UserUttered, event_to_json
 from bot.interfaces import EventBroker, Published, StreamedEvent
 from tests.brokers.servers import RABBITMQ, KafkaPeer, RabbitServer, RedisServer, Server, free_port
+from tests.stores.redis_servers import cluster, sentinels
 
 pytestmark = pytest.mark.anyio
 
@@ -426,6 +427,29 @@ async def test_a_refusal_of_redis_is_told_without_what_was_said(redis_server: Re
         await broker.publish(streamed(Published("1", "rest:anna", 0, (UserUttered(text="my card number"),))))
     assert "my card number" not in str(caught.value)
     await broker.close()
+
+
+async def test_redis_behind_sentinels_has_everything_after_a_failover(tmp_path: Path) -> None:
+    with sentinels(tmp_path) as trio:
+        broker = RedisBroker(sentinels=trio.addresses, service="bank")
+        await publish_at_last(broker, events(count=3))
+        old = await asyncio.to_thread(trio.master)
+        old.kill()
+        await publish_at_last(broker, events(count=3, first=3))
+        await broker.close()
+        with trio.master().client() as client:
+            entries: Any = client.xrange("frontdesk:events")
+    received = [(fields[b"id"].decode(), json.loads(fields[b"event"])) for _, fields in entries]
+    assert values(received) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_a_redis_cluster_has_the_stream_on_one_of_its_servers(tmp_path: Path) -> None:
+    with cluster(tmp_path) as servers:
+        broker = RedisBroker(url=servers.url, cluster=True)
+        await publish_at_last(broker, events(count=3))
+        await broker.close()
+        with redis.RedisCluster.from_url(servers.url) as client:
+            assert client.xlen("frontdesk:events") == 3
 
 
 async def test_half_a_line_that_a_crash_left_in_the_file_spoils_no_other(tmp_path: Path) -> None:

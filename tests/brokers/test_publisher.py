@@ -24,6 +24,7 @@ from bot.stores.redis import RedisStore
 from bot.stores.sqlite import SQLiteStore
 from bot.tracker import Tracker
 from tests.brokers.servers import RedisServer
+from tests.stores.redis_servers import Cluster, cluster
 
 pytestmark = pytest.mark.anyio
 
@@ -44,10 +45,17 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.kill()
 
 
+@pytest.fixture(scope="module")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
 OPENINGS: dict[str, Callable[[pytest.FixtureRequest, Path], Callable[[], Store]]] = {
     "memory": lambda request, folder: memory_opening(),
     "sqlite": lambda request, folder: lambda: SQLiteStore(folder / "frontdesk.db", feed=True),
     "redis": lambda request, folder: redis_opening(request.getfixturevalue("redis_server"), folder),
+    "redis-cluster": lambda request, folder: cluster_opening(request.getfixturevalue("redis_cluster"), folder),
 }
 """How a store with a feed is opened; a second time, too, for a process that shares it or comes after."""
 
@@ -55,6 +63,11 @@ OPENINGS: dict[str, Callable[[pytest.FixtureRequest, Path], Callable[[], Store]]
 def memory_opening() -> Callable[[], Store]:
     store = MemoryStore(feed=True)
     return lambda: store
+
+
+def cluster_opening(servers: Cluster, folder: Path) -> Callable[[], Store]:
+    prefix = folder.name.replace("[", "-").replace("]", "")
+    return lambda: RedisStore(servers.url, cluster=True, key_prefix=prefix, feed=True, lease=1.0)
 
 
 def redis_opening(server: RedisServer, folder: Path) -> Callable[[], Store]:
