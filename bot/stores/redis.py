@@ -460,9 +460,14 @@ class RedisStore:
     async def _step_out(self, lease: OutboxLease, step: str, *values: Any) -> list[Any]:
         await self._opened()
         key = lease.conversation_id
-        reply: list[Any] = await self._finish(
-            self._run("outbox", key, step, lease.token, *values, patience=self._lease_seconds)
-        )
+        try:
+            reply: list[Any] = await self._finish(
+                self._run("outbox", key, step, lease.token, *values, patience=self._lease_seconds)
+            )
+        except StoreUnavailable:
+            # Nobody here goes on with it: the next round finds that, and another worker is told.
+            self._delivering.discard(_name(lease))
+            raise
         if reply[0] == b"lost":
             self._delivering.discard(_name(lease))
             raise LeaseLost(f"the deliveries of '{key}' are in other hands")
