@@ -73,6 +73,7 @@ def create_app(
     """
     if jwt_secret:
         check_jwt(jwt_secret, jwt_method)
+    broker = open_broker(project) if project else None
     channels = open_channels() if channels is None else channels
     assistant.channels = {channel.name: channel for channel in channels}
     routes: list[BaseRoute] = []
@@ -94,7 +95,7 @@ def create_app(
         except Exception as error:
             app.state.failed_to_start = error
             raise
-        worker = Worker(assistant, open_broker(project) if project else None)
+        worker = Worker(assistant, broker)
         if assistant.takes_turns:
             worker.start()
         following.follow(model_server)
