@@ -10,12 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+from bot.channels.webchat import history
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.app import create_app, open_channels
 from bot.assistant import Assistant
 from bot.errors import ConfigError
+from bot.events import UserUttered
 
 Serve = Callable[[Any], str]
 SESSION = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
@@ -92,6 +94,137 @@ def test_a_session_silent_for_too_long_is_over_for_the_next_person_at_the_screen
     assert (shown["expired"], shown["messages"]) == (True, [])
 
 
+# ---- what is new to a page ----
+
+
+def new(client: httpx.Client, after: int) -> Any:
+    """What a page is told that has seen so many events."""
+    headers = {"Authorization": f"Bearer {SESSION}"}
+    return client.get("/webchat/session", params={"after": after}, headers=headers).json()
+
+
+def said(told: Any) -> list[str]:
+    return [message["text"] for message in told["messages"]]
+
+
+def add(client: httpx.Client, *events: dict[str, Any]) -> None:
+    """Events from outside, as an operator's console or another program adds them."""
+    assert client.post(f"/conversations/webchat:{SESSION}/tracker/events", json=events).status_code == 200
+
+
+def test_a_page_that_says_what_it_has_seen_gets_all_that_is_new_and_nothing_twice(client: httpx.Client) -> None:
+    first = say(client, "hello", message_id="m1", after=0).json()
+    assert [(one["from"], one.get("id"), one["text"]) for one in first["messages"]] == [
+        ("user", "m1", "hello"),
+        ("bot", None, "Hello from the shop."),
+    ]
+    assert new(client, first["position"]) == {"position": first["position"], "messages": []}
+    add(client, {"event": "bot", "text": "Your tea is here."})
+    second = say(client, "hours", message_id="m2", after=first["position"]).json()
+    assert said(second) == ["Your tea is here.", "hours", "We open at nine.\n\nWe close at six."]
+    assert say(client, "hours", message_id="m2", after=second["position"]).json()["messages"] == []
+    assert [*first["messages"], *second["messages"]] == look(client)["messages"]
+    assert look(client)["position"] == second["position"]
+
+
+def test_what_the_bot_says_by_itself_is_told_to_a_page_that_asks(client: httpx.Client) -> None:
+    seen = say(client, "hello", after=0).json()["position"]
+    client.post(f"/conversations/webchat:{SESSION}/trigger_intent", json={"name": "hours"})
+    told = new(client, seen)
+    assert said(told) == ["We open at nine.\n\nWe close at six."]
+    assert told == new(client, seen)
+
+
+def test_a_reminder_is_told_when_it_is_due(client: httpx.Client) -> None:
+    seen = say(client, "hello", after=0).json()["position"]
+    now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+    add(client, {"event": "reminder", "intent": "hours", "name": "opening", "date_time": now})
+    end = time.monotonic() + 10
+    while not said(new(client, seen)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert said(new(client, seen)) == ["We open at nine.\n\nWe close at six."]
+
+
+def test_a_page_that_has_missed_much_is_told_in_pieces(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = say(client, "hello", after=0).json()["position"]
+    monkeypatch.setattr("bot.channels.webchat.LONGEST_HISTORY", 3)
+    add(client, *({"event": "bot", "text": f"{number}"} for number in range(5)))
+    first = new(client, seen)
+    second = new(client, first["position"])
+    assert said(first) + said(second) == ["0", "1", "2", "3", "4"]
+    assert new(client, second["position"])["messages"] == []
+
+
+def test_a_conversation_that_was_erased_is_shorter_than_what_was_seen(client: httpx.Client) -> None:
+    seen = say(client, "hello", after=0).json()["position"]
+    client.delete(f"/conversations/webchat:{SESSION}/tracker")
+    assert new(client, seen) == {"position": 0, "messages": []}
+
+
+def test_a_session_that_has_ended_is_not_shown_again_although_the_bot_says_something_later(
+    client: httpx.Client,
+) -> None:
+    say(client, "hello")
+    add(client, {"event": "session_ended"})
+    shown = look(client)
+    assert (shown["expired"], shown["messages"]) == (True, [])
+    add(
+        client,
+        {"event": "action", "name": "action_session_start"},
+        {"event": "session_started"},
+        {"event": "bot", "text": "Your tea is here."},
+    )
+    shown = look(client)
+    assert (shown["expired"], said(shown)) == (False, ["Your tea is here."])
+
+
+@pytest.mark.parametrize("after", ["-1", "1.5", "x", "²", "9" * 16])
+def test_a_place_that_is_none_is_refused(client: httpx.Client, after: str) -> None:
+    headers = {"Authorization": f"Bearer {SESSION}"}
+    asked = client.get("/webchat/session", params={"after": after}, headers=headers)
+    assert (asked.status_code, asked.json()["details"]) == (400, {"parameter": "after"})
+    assert say(client, "hello", after=after).status_code == 400
+    assert say(client, "hello", after=True).status_code == 400
+
+
+# ---- several messages at once ----
+
+
+def test_what_was_said_before_and_may_be_lost_comes_along_and_is_answered_first(client: httpx.Client) -> None:
+    before = [{"message": "hello", "message_id": "m1"}, {"message": "order", "message_id": "m2"}]
+    told = say(client, "Yes, order", payload='/buy{"what": "tea"}', message_id="m3", before=before, after=0).json()
+    answers = ["hello", "Hello from the shop.", "order", "Shall I order it?", "Yes, order", "It is ordered."]
+    assert said(told) == answers
+    say(client, "order", message_id="m2", before=before[:1])
+    assert said(look(client)) == answers
+
+
+@pytest.mark.parametrize(
+    "before", ["hello", [1], [{"message": "hello"}], [{"message_id": "x" * 300}], [{"message_id": "m"}] * 20]
+)
+def test_what_came_before_must_be_messages_with_their_ids(client: httpx.Client, before: Any) -> None:
+    refused = say(client, "hello", before=before)
+    assert refused.status_code == 400
+    assert look(client)["messages"] == []
+
+
+def test_messages_that_made_one_turn_are_shown_one_by_one() -> None:
+    parts = [{"message_id": "m1", "text": "hi"}, {"message_id": "m2", "text": "my card"}]
+    together = UserUttered(text="hi\nmy card", message_id="m1", metadata={"messages": parts})
+    shown = [(one["position"], one["id"], one["text"]) for one in history([together], 4)]
+    assert shown == [(5, "m1", "hi"), (5, "m2", "my card")]
+
+
+@pytest.mark.parametrize("messages", [7, [], [1, 2], [{"message_id": "m9", "text": "x"}] * 2, [{}, {}]])
+def test_what_a_visitor_writes_into_the_metadata_hides_nothing(messages: Any) -> None:
+    event = UserUttered(text="hi", message_id="m1", metadata={"messages": messages, "title": 5})
+    assert [(one["id"], one["text"]) for one in history([event])] == [("m1", "hi")]
+
+
+# ---- the page ----
+
+
 def test_a_browser_gets_the_page_and_others_a_line(client: httpx.Client) -> None:
     page = client.get("/", headers={"Accept": "text/html,*/*"})
     assert "<frontdesk-chat page>" in page.text
@@ -132,7 +265,10 @@ def test_a_language_that_the_bot_does_not_speak_is_left_aside(client: httpx.Clie
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from(["session", "message", "payload", "language", "metadata"]), st.text() | st.none())
+    st.dictionaries(
+        st.sampled_from(["session", "message", "payload", "language", "metadata", "before", "after"]),
+        st.text() | st.none() | st.integers() | st.lists(st.dictionaries(st.sampled_from(["message_id"]), st.text())),
+    )
 )
 def test_no_body_breaks_it(shared: httpx.Client, body: dict[str, Any]) -> None:
     content = json.dumps({"session": SESSION, **body}).encode()
