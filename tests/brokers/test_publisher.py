@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -19,11 +20,16 @@ from bot.domain import Domain, SlotSpec
 from bot.errors import EndpointError, StoreUnavailable
 from bot.events import Event, SlotSet, UserUttered
 from bot.interfaces import Published, Store, StreamedEvent, Turn
+from bot.messages import UserMessage
 from bot.stores.memory import MemoryStore
+from bot.stores.postgresql import PostgreSQLStore
 from bot.stores.redis import RedisStore
 from bot.stores.sqlite import SQLiteStore
 from bot.tracker import Tracker
+from bot.worker import Worker
 from tests.brokers.servers import RedisServer
+from tests.conftest import make_assistant
+from tests.stores.postgres_server import PostgresServer, postgres
 from tests.stores.redis_servers import Cluster, cluster
 
 pytestmark = pytest.mark.anyio
@@ -51,11 +57,18 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
         yield servers
 
 
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgresServer]:
+    with postgres() as server:
+        yield server
+
+
 OPENINGS: dict[str, Callable[[pytest.FixtureRequest, Path], Callable[[], Store]]] = {
     "memory": lambda request, folder: memory_opening(),
     "sqlite": lambda request, folder: lambda: SQLiteStore(folder / "frontdesk.db", feed=True),
-    "redis": lambda request, folder: redis_opening(request.getfixturevalue("redis_server"), folder),
-    "redis-cluster": lambda request, folder: cluster_opening(request.getfixturevalue("redis_cluster"), folder),
+    "redis": lambda request, folder: redis_opening(request.getfixturevalue("redis_server")),
+    "postgresql": lambda request, folder: postgresql_opening(request.getfixturevalue("postgresql")),
+    "redis-cluster": lambda request, folder: cluster_opening(request.getfixturevalue("redis_cluster")),
 }
 """How a store with a feed is opened; a second time, too, for a process that shares it or comes after."""
 
@@ -65,13 +78,22 @@ def memory_opening() -> Callable[[], Store]:
     return lambda: store
 
 
-def cluster_opening(servers: Cluster, folder: Path) -> Callable[[], Store]:
-    prefix = folder.name.replace("[", "-").replace("]", "")
+def unique() -> str:
+    return f"t{secrets.token_hex(4)}"
+
+
+def cluster_opening(servers: Cluster) -> Callable[[], Store]:
+    prefix = unique()
     return lambda: RedisStore(servers.url, cluster=True, key_prefix=prefix, feed=True, lease=1.0)
 
 
-def redis_opening(server: RedisServer, folder: Path) -> Callable[[], Store]:
-    prefix = folder.name.replace("[", "-").replace("]", "")
+def postgresql_opening(server: PostgresServer) -> Callable[[], Store]:
+    schema = unique()
+    return lambda: PostgreSQLStore(url=server.url(), schema=schema, feed=True, lease_seconds=2.0)
+
+
+def redis_opening(server: RedisServer) -> Callable[[], Store]:
+    prefix = unique()
     return lambda: RedisStore(port=server.port, host="127.0.0.1", key_prefix=prefix, feed=True, lease=1.0)
 
 
@@ -186,14 +208,13 @@ async def test_a_long_turn_is_in_the_feed_whole(store: Store) -> None:
     assert seen == list(range(300))
 
 
+@pytest.mark.parametrize("opening", sorted({*OPENINGS} - {"memory"}), indirect=True)
 async def test_what_one_process_has_left_is_another_ones_to_publish(opening: Callable[[], Store]) -> None:
     first = opening()
     await commit(first, amount(1))
     assert len(await first.feed()) == 1
-    if isinstance(first, MemoryStore):
-        pytest.skip("memory ends with its process")
     second = None
-    if isinstance(first, RedisStore):
+    if isinstance(first, RedisStore | PostgreSQLStore):
         second = opening()
         waiting = asyncio.create_task(second.feed())
         done, _ = await asyncio.wait([waiting], timeout=0.2)
@@ -344,6 +365,22 @@ async def test_a_publisher_that_is_stopped_closes_its_broker_and_leaves_the_rest
     await publisher.stop()
     assert broker.is_closed
     assert len(await store.feed()) == 1
+
+
+async def test_a_worker_publishes_what_its_turns_commit(broker: Broker) -> None:
+    assistant = make_assistant(MemoryStore(feed=True))
+    worker = Worker(assistant, broker)
+    worker.start()
+    await assistant.handle(UserMessage("hello", sender_id="anna"))
+    async with asyncio.timeout(20):
+        await broker.has_more.wait()
+    await worker.stop(1.0)
+    bodies = [json.loads(event.body) for event in broker.taken]
+    assert [(body["event"], body["text"]) for body in bodies if "text" in body] == [
+        ("user", "hello"),
+        ("bot", "Hello from the shop."),
+    ]
+    assert [key for event in broker.taken if (key := int(event.id.split("/")[1]))] == list(range(1, len(bodies)))
 
 
 # ---- the events ----------------------------------------------------------------------------------
