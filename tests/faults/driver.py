@@ -85,7 +85,9 @@ class Run:
         self._done: dict[str, asyncio.Event] = {}
         self._customers: list[Customer] = []
         self._control: asyncio.Server | None = None
-        self._mending: set[asyncio.Task[None]] = set()
+        self._mending: list[asyncio.Task[None]] = []
+        self._server = asyncio.Lock()
+        """Held while the store's server is not what it should be: one of its troubles at a time."""
         self.passed: Counter[str] = Counter()
         self.deeds: Counter[str] = Counter()
         self.unreached = 0
@@ -105,7 +107,7 @@ class Run:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for task in list(self._mending):
+        for task in self._mending:
             task.cancel()
         await asyncio.gather(*self._mending, return_exceptions=True)
         await self._fleet.stop()
@@ -204,8 +206,8 @@ class Run:
             for fault in plan:
                 await room.acquire()
                 group.create_task(self._strike(fault, room))
-        while self._mending:
-            await asyncio.gather(*self._mending)
+        await asyncio.gather(*self._mending)
+        self._mending.clear()
         await self._fleet.whole()
         for key in await self._platform.done(QUIET):
             self._say(f"  {key} has not come to its end")
@@ -239,11 +241,11 @@ class Run:
         )
         self.passed[fault.point] += 1
         self.deeds[fault.deed] += 1
-        try:
-            await self._do(fault, int(said["pid"]), _outage(fault))
-        finally:
-            self._done[fault.warrant].set()
-            writer.transport.abort()
+        doing = asyncio.create_task(self._do(fault, int(said["pid"]), _outage(fault)))
+        self._mending.append(doing)
+        await asyncio.wait([doing])
+        self._done[fault.warrant].set()
+        writer.transport.abort()
 
     async def _do(self, fault: Fault, pid: int, seconds: float) -> None:
         match fault.deed:
@@ -253,54 +255,51 @@ class Run:
             case "pause":
                 # Longer than a lease: who wakes up has lost it, and must notice.
                 await asyncio.sleep(LEASE + seconds)
+            case "cut" | "black hole" | "deaf" | "slow":
+                proxy = self._proxies[_name_of(pid)]
+                _spoil_network(fault.deed, proxy)
+                self._later(seconds, _call(proxy.mend))
             case "disk full" if self.store == "sqlite":
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
                 self._later(seconds, lambda: _free_disk_of(pid))
-            case "disk full":
-                assert self._redis is not None
-                self._redis.fill_disk()
-                self._later(seconds, self._redis.free_disk)
-            case "memory full":
-                await self._limit_memory(1)
-                self._later(seconds, lambda: self._limit_memory(0))
-            case "redis killed":
-                assert self._redis is not None
-                await self._redis.kill()
-                self._later(seconds, self._redis.start)
-            case "redis stopped":
-                assert self._redis is not None
-                await self._redis.stop()
-                self._later(seconds, self._redis.start)
-            case "cut" | "black hole" | "deaf" | "slow":
-                self._spoil_network(fault.deed, self._proxies[_name_of(pid)], seconds)
-            case "failover":
-                assert self._trio is not None
-                await self._trio.fail_over()
-                self._later(0.0, self._whole_again)
-            case "master killed":
-                assert self._trio is not None
-                master = self._trio.redis[await self._trio.master()]
-                await master.kill()
-                self._later(seconds + 2, master.start, self._whole_again)
-            case "master cut":
-                assert self._trio is not None
-                proxy = self._trio.proxies[await self._trio.master()]
-                proxy.cut()
-                self._later(seconds + 2, _call(proxy.mend), self._whole_again)
             case _:
-                raise AssertionError(f"there is no deed '{fault.deed}'")
+                await self._server.acquire()
+                try:
+                    mends = await self._trouble_server(fault.deed)
+                except BaseException:
+                    self._server.release()
+                    raise
+                self._later(seconds, *mends, _call(self._server.release))
 
-    def _spoil_network(self, deed: str, proxy: Proxy, seconds: float) -> None:
-        match deed:
-            case "cut":
-                proxy.cut()
-            case "black hole":
-                proxy.swallow()
-            case "deaf":
-                proxy.deafen()
-            case "slow":
-                proxy.slow_down(0.03)
-        self._later(seconds, _call(proxy.mend))
+    async def _trouble_server(self, deed: str) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What happens to the store's server, and how it is undone."""
+        if self._redis is not None:
+            match deed:
+                case "disk full":
+                    self._redis.fill_disk()
+                    return [self._redis.free_disk]
+                case "memory full":
+                    await self._limit_memory(1)
+                    return [lambda: self._limit_memory(0)]
+                case "redis killed":
+                    await self._redis.kill()
+                    return [self._redis.start]
+                case "redis stopped":
+                    await self._redis.stop()
+                    return [self._redis.start]
+        if self._trio is not None:
+            number = await self._trio.master()
+            match deed:
+                case "failover":
+                    await self._trio.fail_over()
+                    return [self._whole_again]
+                case "master killed":
+                    await self._trio.redis[number].kill()
+                    return [self._succeeded(number), self._trio.redis[number].start, self._whole_again]
+                case "master cut":
+                    self._trio.proxies[number].cut()
+                    return [self._succeeded(number), _call(self._trio.proxies[number].mend), self._whole_again]
+        raise AssertionError(f"there is no deed '{deed}' on {self.store}")
 
     def _later(self, seconds: float, *mends: Callable[[], Awaitable[None]]) -> None:
         async def mending() -> None:
@@ -308,15 +307,22 @@ class Run:
             for mend in mends:
                 await mend()
 
-        task = asyncio.create_task(mending())
-        self._mending.add(task)
-        task.add_done_callback(self._mending.discard)
+        self._mending.append(asyncio.create_task(mending()))
 
     async def _limit_memory(self, size: int) -> None:
         assert self._redis is not None
-        if self._redis.is_running:
-            async with self._redis.client() as client:
-                await client.config_set("maxmemory", size)
+        async with self._redis.client() as client:
+            await client.config_set("maxmemory", size)
+
+    def _succeeded(self, number: int) -> Callable[[], Awaitable[None]]:
+        """Waits until this server is not the master any more."""
+        trio = self._trio
+        assert trio is not None
+
+        async def has_successor() -> bool:
+            return await trio.master() != number
+
+        return lambda: until(has_successor)
 
     async def _whole_again(self) -> None:
         assert self._trio is not None
@@ -360,6 +366,18 @@ def _outage(fault: Fault) -> float:
     """Seconds, by the fault."""
     share = int(fault.warrant[:4], 16) / 0xFFFF
     return OUTAGE[0] + share * (OUTAGE[1] - OUTAGE[0])
+
+
+def _spoil_network(deed: str, proxy: Proxy) -> None:
+    match deed:
+        case "cut":
+            proxy.cut()
+        case "black hole":
+            proxy.swallow()
+        case "deaf":
+            proxy.deafen()
+        case "slow":
+            proxy.slow_down(0.03)
 
 
 def _call(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:

@@ -84,12 +84,13 @@ def judge(
         turns = _judge_turns(customer, by_customer.get(key, ()), histories.get(key, ()), verdict)
         lines = {line.message_id: line for line in customer.lines}
         expected = [reply for turn in turns for reply in lines[turn].replies]
+        later = [reply for turn in turns for reply in lines[turn].later]
         said = [event.get("text") or "" for event in histories.get(key, ()) if event["event"] == "bot"]
-        _compare(expected, said, f"{key}: in the history", verdict)
+        _compare(expected, said, f"{key}: in the history", verdict, later)
         if customer.channel == "rest":
             _judge_answers(customer, by_customer.get(key, ()), turns, verdict)
         else:
-            _compare(expected, visible(by_customer.get(key, ())), f"{key}: on the platform", verdict)
+            _compare(expected, visible(by_customer.get(key, ())), f"{key}: on the platform", verdict, later)
         due.update((key, amount) for turn in turns if (amount := lines[turn].amount) is not None)
     for (key, amount), times in moved.items():
         if key in known and times > due[key, amount]:
@@ -105,7 +106,11 @@ def _judge_turns(
 ) -> list[str]:
     """The message ids in the order of their turns, each once."""
     key = customer.conversation_id
-    heard = [event.get("message_id") or "" for event in history if event["event"] == "user"]
+    heard = [
+        event.get("message_id") or ""
+        for event in history
+        if event["event"] == "user" and not (event.get("metadata") or {}).get("is_external")
+    ]
     script = {line.message_id for line in customer.lines}
     acknowledged: dict[str, int] = {}
     sent: dict[str, int] = {}
@@ -166,10 +171,13 @@ def _judge_answers(customer: Customer, entries: Sequence[Entry], turns: Sequence
             _compare(line.replies, answer, place, verdict)
 
 
-def _compare(expected: Sequence[str], found: Sequence[str], place: str, verdict: Verdict) -> None:
-    missing, extra = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
-    verdict.lost += [f"{place}, '{text}' is missing" for text in missing.elements()]
-    verdict.twice += [f"{place}, '{text}' is too much" for text in extra.elements()]
+def _compare(
+    expected: Sequence[str], found: Sequence[str], place: str, verdict: Verdict, later: Sequence[str] = ()
+) -> None:
+    """`expected` in this order, and `later` once each, wherever it comes."""
+    wanted, heard = Counter([*expected, *later]), Counter(found)
+    verdict.lost += [f"{place}, '{text}' is missing" for text in (wanted - heard).elements()]
+    verdict.twice += [f"{place}, '{text}' is too much" for text in (heard - wanted).elements()]
     both = [text for text in dict.fromkeys(found) if text in expected]
     if both != [text for text in dict.fromkeys(expected) if text in found]:
         verdict.out_of_order.append(f"{place}, the replies are in another order: {both}")

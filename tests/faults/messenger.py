@@ -41,22 +41,22 @@ LATEST_TROUBLE = 3
 
 @dataclass(slots=True)
 class Player:
-    """A customer, and how far they are. `seen` are the keys of the replies, as they came."""
+    """A customer, and how far they are. `seen` are the replies that came."""
 
     data: dict[str, Any]
     gates: dict[str, asyncio.Event]
     acknowledged: set[str] = field(default_factory=set)
-    seen: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def replies(self) -> int:
-        return sum(len(line["replies"]) for line in self.data["lines"])
-
-    @property
     def is_done(self) -> bool:
-        acknowledged = len(self.acknowledged) == len(self.data["lines"])
-        return acknowledged and (self.data["channel"] == "rest" or len(self.seen) >= self.replies)
+        return all(line["message_id"] in self.acknowledged and self.has_heard(line) for line in self.data["lines"])
+
+    def has_heard(self, line: dict[str, Any], *, later: bool = True) -> bool:
+        """Whether all replies to it have come; those of a REST caller come with the acknowledgement."""
+        wanted = {*line["replies"], *(line["later"] if later else ())}
+        return self.data["channel"] == "rest" or wanted <= self.seen
 
 
 class Messenger:
@@ -129,7 +129,6 @@ class Messenger:
 
     async def _act(self, player: Player) -> None:
         draw = self._draw(player.data["conversation_id"])
-        due = 0
         async with asyncio.TaskGroup() as group:
             for line in player.data["lines"]:
                 await player.gates[line["message_id"]].wait()
@@ -139,10 +138,8 @@ class Messenger:
                     group.create_task(deliver)
                     continue
                 await deliver
-                due += len(line["replies"])
-                if player.data["manner"] == "patient" and player.data["channel"] != "rest":
-                    while len(player.seen) < due:
-                        await _next_move(player)
+                while player.data["manner"] == "patient" and not player.has_heard(line, later=False):
+                    await _next_move(player)
                 await asyncio.sleep(draw.uniform(0, 0.05))
 
     async def _deliver(self, player: Player, line: dict[str, Any]) -> None:
@@ -229,8 +226,8 @@ class Messenger:
         answer = "dropped" if trouble < 0.19 else "too late" if trouble < 0.20 else "200"
         self._ledger.write("received", **note, taken=True, answer=answer)
         player = self._players.get(conversation)
-        if player is not None and key not in player.seen:
-            player.seen.append(key)
+        if player is not None:
+            player.seen.add(text)
             player.moved.set()
         if answer == "dropped":
             return _dropped(request)

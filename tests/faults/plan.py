@@ -62,7 +62,9 @@ def points(customer: Customer, line: Line) -> Iterator[tuple[str, str | None]]:
         yield "action.after", f"{action} {message}"
     for moment in ("before", "during", "after"):
         yield f"commit.{moment}", message
-    for reply in line.replies if customer.channel == "hook" else ():
+    if line.later:
+        yield "reminder.before", line.text.rpartition(" ")[2]
+    for reply in (*line.replies, *line.later) if customer.channel == "hook" else ():
         yield "delivery.before", reply
         yield "delivery.after", reply
         for moment in ("before", "during", "after"):

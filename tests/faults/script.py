@@ -15,6 +15,8 @@ Manner = Literal["patient", "quick", "burst"]
 class Line:
     """One message, the replies it must have, the custom actions of its turn, and the amount that it moves.
 
+    `later` are replies that come when a reminder is due, between any others.
+
     No two lines of a run have a reply in common, so that each can be told from every other.
     """
 
@@ -23,6 +25,7 @@ class Line:
     replies: tuple[str, ...]
     actions: tuple[str, ...]
     amount: int | None = None
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,20 @@ def _customer(draw: random.Random, act: int, number: int) -> Customer:
 def _lines(draw: random.Random, name: str, first: int, count: int, manner: Manner) -> Iterator[Line]:
     n = first
     while n < first + count:
-        # What is asked in a form depends on the order, which a burst leaves open.
-        kind = draw.choice(("ping", "think", "transfer", "transfer")) if manner != "burst" else "ping"
+        # What is asked in a form depends on the order, which a burst leaves open; a reminder would interrupt it.
+        kinds = ("ping", "ping", "remind") if manner == "burst" else ("ping", "think", "transfer", "transfer")
+        kind = draw.choice(kinds)
         match kind:
             case "ping":
-                said = (f"pong {n}, one of two", f"pong {n}, two of two")
-                yield Line(f"{name}-{n}", f"ping {n}", said, ("action_pong",))
+                pongs = (f"pong {n}, one of two", f"pong {n}, two of two")
+                yield Line(f"{name}-{n}", f"ping {n}", pongs, ("action_pong",))
                 n += 1
             case "think":
                 yield Line(f"{name}-{n}", f"think {n}", (f"thought about {n}",), ("action_think",))
+                n += 1
+            case "remind":
+                said, later = (f"shall remind you of {n}",), (f"remember {n}",)
+                yield Line(f"{name}-{n}", f"remind {n}", said, ("action_remind",), later=later)
                 n += 1
             case "transfer":
                 amount, payee = n + 1, n + 2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.append(str(Path(__file__).resolve().parent / "project"))
 
 from ledger import Ledger, Verdict, judge, read, repeated
 from plan import points
@@ -71,6 +72,20 @@ def test_an_acknowledged_message_without_a_turn_is_lost() -> None:
 
 def test_a_message_that_was_never_acknowledged_need_not_have_a_turn() -> None:
     assert verdict(SENT[:3] + received(*PING.replies), history(PING), {}).is_clean
+
+
+def test_a_reminder_comes_once_wherever_it_comes() -> None:
+    line = Line("m1", "remind 1", ("shall remind you of 1",), ("action_remind",), later=("remember 1",))
+    anna = Customer("anna", "hook", "burst", (line, PAY))
+    external = {"event": "user", "metadata": {"is_external": True}}
+    events = [*history(line, PAY), external, {"event": "bot", "text": "remember 1"}]
+
+    def found(*replies: str) -> Verdict:
+        return judge(SENT + received(*replies), [anna], {KEY: events}, {(KEY, 2): 1})
+
+    assert found("shall remind you of 1", "remember 1", "2 went to 3").is_clean
+    assert found("shall remind you of 1", "2 went to 3", "remember 1").is_clean
+    assert found("shall remind you of 1", "2 went to 3").lost
 
 
 def test_two_turns_of_a_message_are_found() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, RedisError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -44,7 +46,7 @@ async def proxy(redis: RedisServer) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def client(proxy: Proxy) -> AsyncIterator[Any]:
     """By the proxy; not patient."""
-    async with Redis(port=proxy.port, socket_timeout=0.2, retry=None) as client:
+    async with Redis(port=proxy.port, socket_timeout=0.2, retry=Retry(NoBackoff(), 0)) as client:
         yield client
 
 

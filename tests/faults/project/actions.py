@@ -9,17 +9,19 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bank
 import sabotage
 
-from bot.events import SlotSet
+from bot.events import ReminderScheduled, SlotSet
 from bot.interfaces import Action, Dispatcher
 from bot.tracker import Tracker
 
 THINKING = 0.3
 """Seconds."""
+REMINDED = timedelta(seconds=2)
 
 
 def number(text: str | None) -> str:
@@ -46,6 +48,32 @@ class Think(Action):
         which = number(tracker.latest_message.text if tracker.latest_message else None)
         await asyncio.sleep(THINKING)
         dispatcher.utter_message(text=f"thought about {which}")
+        return []
+
+
+class Remind(Action):
+    def name(self) -> str:
+        return "action_remind"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Any]:
+        which = number(tracker.latest_message.text if tracker.latest_message else None)
+        dispatcher.utter_message(text=f"shall remind you of {which}")
+        due = datetime.now(UTC) + REMINDED
+        entities = {"which": which}
+        return [ReminderScheduled("due", due.isoformat(), entities, name=which, kill_on_user_msg=False)]
+
+
+class Remember(Action):
+    """A reminder is due."""
+
+    def name(self) -> str:
+        return "action_remember"
+
+    async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Any]:
+        entities = tracker.latest_message.entities if tracker.latest_message else []
+        which = next(str(one["value"]) for one in entities if one["entity"] == "which")
+        sabotage.passage("reminder.before", tracker.conversation_id, which)
+        dispatcher.utter_message(text=f"remember {which}")
         return []
 
 
