@@ -346,6 +346,7 @@
     toEnd() {
       const beginning = this.answer?.isConnected ? this.answer.offsetTop - 72 : Infinity;
       this.log.scrollTop = Math.min(this.log.scrollHeight, beginning);
+      this.follows = true;
     }
 
     // What is not answered yet stays below all that is.
@@ -405,7 +406,7 @@
 
     picture(address) {
       const image = element("img", { className: "picture", src: address, alt: this.words.image,
-        onload: () => this.toEnd() });
+        onload: () => this.follows && this.toEnd() });
       image.onerror = () => image.replaceWith(element("div", { className: "bubble" }, outward(address, image.alt)));
       return image;
     }
@@ -585,13 +586,14 @@
         this.ask(); // Something is missing between.
         return false;
       }
+      // Who reads what was said earlier is left there, unless it is their answer.
       const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 100;
-      const answers = messages.some((message) => talk.queue.some((one) => one.message_id === message.id));
+      this.follows = atEnd || messages.some((message) => talk.queue.some((one) => one.message_id === message.id));
       if (messages.length) this.answer = null;
       for (const message of messages) if (message.position > talk.position) this.showTold(message);
       talk.position = position;
       if (this.log.querySelector(".waiting")) this.closeQuestions();
-      if (atEnd || answers) this.toEnd();
+      if (this.follows) this.toEnd();
       return true;
     }
 
@@ -599,6 +601,7 @@
       if (message.from !== "user") this.show(message);
       else if (!this.talk.turns.has(message.id)) this.showSaid(message.id, message);
       else {
+        this.closeQuestions();
         this.settle(message.id);
         this.answer = null;
       }

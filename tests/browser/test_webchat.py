@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, BrowserContext, Locator, Page, Route, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -54,11 +54,16 @@ def shown(page: Page) -> list[str]:
     return bubbles(page).all_inner_texts()
 
 
-def turns_of(page: Page, address: str) -> list[str]:
-    """What the server heard in the page's session, message by message."""
+def conversation_of(page: Page, address: str) -> str:
+    """The address of the page's conversation in the API."""
     key = f"frontdesk:{address}:session"
     session = page.evaluate("key => JSON.parse(localStorage.getItem(key))", key)
-    events = httpx.get(f"{address}/conversations/webchat:{session}/tracker").json()["events"]
+    return f"{address}/conversations/webchat:{session}"
+
+
+def turns_of(page: Page, address: str) -> list[str]:
+    """What the server heard in the page's session, message by message."""
+    events = httpx.get(f"{conversation_of(page, address)}/tracker").json()["events"]
     return [event["text"] for event in events if event["event"] == "user"]
 
 
@@ -346,6 +351,40 @@ def test_a_new_conversation_does_not_wait_for_the_old_one(visit: Visit, shop: st
     assert shown(page) == ["hello", "Hello from the shop."]
 
 
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        ("en-GB", "One moment, please. Your message is kept and will be answered."),
+        ("zh-CN", "请稍候，您的消息已保留，很快会得到答复。"),
+    ],
+)
+def test_a_busy_server_asks_for_a_moment_and_answers_once(
+    visit: Visit, shop: str, problems: list[str], locale: str, words: str
+) -> None:
+    page = visit(shop, locale=locale)
+    busy = {"status": 503, "headers": {"Retry-After": "1"}, "json": {"reason": "TooManyMessages"}}
+    page.route(WEBHOOK, lambda route: route.fulfill(**busy), times=2)
+    page.get_by_role("textbox").fill("hello")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text(words)
+    expect(page.get_by_text("Not sent yet")).to_have_count(0)
+    answered(page)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    assert shown(page) == ["hello", "Hello from the shop."]
+    assert turns_of(page, shop) == ["hello"]
+    only_unreachable(problems)
+
+
+def test_a_chat_that_opens_while_the_server_is_busy_says_so(visit: Visit, shop: str, problems: list[str]) -> None:
+    page = visit(shop)
+    page.route("**/webchat/session", lambda route: route.fulfill(status=503, json={}), times=1)
+    page.reload()
+    expect(page.get_by_role("alert")).to_have_text("One moment, please…")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Corner Shop")).to_be_visible()
+    only_unreachable(problems)
+
+
 @pytest.mark.parametrize(("status", "words"), [(413, "Not sent: the message is too long."), (400, "Not sent.")])
 def test_a_refused_message_says_so_and_the_conversation_goes_on(
     visit: Visit, shop: str, problems: list[str], status: int, words: str
@@ -357,6 +396,169 @@ def test_a_refused_message_says_so_and_the_conversation_goes_on(
     say(page, "hello")
     assert shown(page) == ["much", "hello", "Hello from the shop."]
     only_unreachable(problems)
+
+
+# ---- several messages at once, and messages that come by themselves ----
+
+
+def write(page: Page, *texts: str) -> None:
+    """Type them one after the other, without waiting for an answer."""
+    for text in texts:
+        page.get_by_role("textbox").fill(text)
+        page.keyboard.press("Enter")
+
+
+def let_the_bot_say_something(page: Page, address: str, intent: str = "hours") -> None:
+    """What the customer has not asked for, as a reminder or a human agent would."""
+    httpx.post(f"{conversation_of(page, address)}/trigger_intent", json={"name": intent}).raise_for_status()
+
+
+HOURS = "We open at nine.\n\nWe close at six."
+AT_ONCE = [
+    ("hello", "Hello from the shop."),
+    ("order", "Shall I order it?"),
+    ("hours", HOURS),
+]
+
+
+def test_what_is_typed_in_a_row_is_answered_once_and_in_order_whichever_request_arrives(
+    visit: Visit, shop: str
+) -> None:
+    page = visit(shop)
+    held: list[Route] = []
+    page.route(WEBHOOK, lambda route: held.append(route), times=2)
+    write(page, "hello", "order", "hours")
+    answered(page)
+    expected = [text for pair in AT_ONCE for text in pair]
+    assert shown(page) == expected
+    expect(page.get_by_role("button", name="Yes, order")).to_be_disabled()
+    assert len(held) == 2
+    with page.expect_response(WEBHOOK), page.expect_response(WEBHOOK):
+        for route in held:
+            route.continue_()
+    page.reload()
+    expect(bubbles(page)).to_have_count(len(expected))
+    assert shown(page) == expected
+    assert turns_of(page, shop) == ["hello", "order", "hours"]
+
+
+def keep_unanswered(page: Page, address: str, *texts: str) -> None:
+    """As if these messages had been written and could not be sent; the page is loaded again."""
+    page.evaluate(
+        """([key, texts]) => {
+          const session = JSON.parse(localStorage.getItem(`${key}session`));
+          const kept = texts.map((message, number) => ({ session, message, message_id: `kept-${number}` }));
+          localStorage.setItem(`${key}unanswered`, JSON.stringify(kept));
+        }""",
+        [f"frontdesk:{address}:", texts],
+    )
+    page.reload()
+
+
+def test_more_than_fits_into_one_request_is_sent_in_several(visit: Visit, shop: str) -> None:
+    page = visit(shop)
+    texts = [f"hello {number}" for number in range(45)]
+    keep_unanswered(page, shop, *texts)
+    expect(bubbles(page)).to_have_count(90)
+    answered(page)
+    assert turns_of(page, shop) == texts
+    assert shown(page)[::2] == texts
+
+
+def test_of_several_messages_only_the_one_that_is_refused_is_not_sent(
+    visit: Visit, shop: str, problems: list[str]
+) -> None:
+    page = visit(shop)
+    keep_unanswered(page, shop, "hello", "x" * 120_000, "hours")
+    answered(page)
+    expect(page.get_by_text("Not sent: the message is too long.")).to_have_count(1)
+    assert turns_of(page, shop) == ["hello", "hours"]
+    only_unreachable(problems)
+
+
+def test_what_the_bot_says_by_itself_appears_in_every_tab_once_and_in_order(visit: Visit, shop: str) -> None:
+    first = visit(shop)
+    say(first, "hello")
+    second = first.context.new_page()
+    second.goto(shop)
+    expect(bubbles(second)).to_have_count(2)
+    let_the_bot_say_something(first, shop)
+    for page in (first, second):
+        expect(bubbles(page)).to_have_count(3)
+    say(second, "order")
+    expected = ["hello", "Hello from the shop.", HOURS, "order", "Shall I order it?"]
+    first.reload()
+    for page in (first, second):
+        expect(bubbles(page)).to_have_count(5)
+        assert shown(page) == expected
+
+
+def test_what_the_bot_said_by_itself_comes_before_the_answer_to_what_was_said_after_it(visit: Visit, shop: str) -> None:
+    page = visit(shop)
+    say(page, "hello")
+    page.route("**/webchat/session?*", lambda route: route.abort())
+    let_the_bot_say_something(page, shop)
+    say(page, "order")
+    assert shown(page) == ["hello", "Hello from the shop.", HOURS, "order", "Shall I order it?"]
+
+
+def test_an_answer_that_comes_both_ways_is_shown_once(visit: Visit, shop: str) -> None:
+    page = visit(shop)
+    say(page, "hello")
+    held: list[tuple[Route, APIResponse]] = []
+    page.route(WEBHOOK, lambda route: held.append((route, route.fetch())), times=1)
+    write(page, "hours")
+    answered(page)
+    assert shown(page)[2:] == ["hours", HOURS]
+    expect(page.get_by_role("img", name="The assistant is writing")).to_have_count(0)
+    with page.expect_response(WEBHOOK):
+        held[0][0].fulfill(response=held[0][1])
+    say(page, "hello")
+    assert shown(page)[2:] == ["hours", HOURS, "hello", "Hello from the shop."]
+
+
+def test_a_conversation_that_was_erased_is_gone_from_the_page(visit: Visit, shop: str) -> None:
+    page = visit(shop)
+    say(page, "hello")
+    httpx.delete(f"{conversation_of(page, shop)}/tracker").raise_for_status()
+    expect(page.get_by_role("button", name="Your hours?")).to_be_visible()
+    assert shown(page) == []
+    say(page, "hours")
+    assert shown(page) == ["hours", HOURS]
+
+
+def test_the_server_is_asked_only_while_somebody_looks_at_a_conversation(
+    context: Callable[..., BrowserContext], shop: str
+) -> None:
+    page = context().new_page()
+    page.clock.install()
+    page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.isHidden ?? false })")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "?after=" in request.url else None)
+    page.goto(shop)
+    expect(page.get_by_role("button", name="Your hours?")).to_be_visible()
+    page.clock.run_for(60_000)
+    assert asked == []
+    say(page, "hello")
+    page.evaluate("isHidden = true")
+    page.clock.run_for(60_000)
+    before = len(asked)
+    page.clock.run_for(60_000)
+    assert len(asked) == before
+    let_the_bot_say_something(page, shop)
+    page.evaluate("isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(bubbles(page).last).to_have_text(HOURS)
+
+
+def test_who_reads_what_was_said_earlier_is_left_where_they_are(visit: Visit, shop: str) -> None:
+    page = visit(shop)
+    say(page, "terms")
+    say(page, "terms")
+    log = page.get_by_role("log")
+    log.evaluate("log => { log.scrollTop = 100; }")
+    let_the_bot_say_something(page, shop)
+    expect(bubbles(page)).to_have_count(5)
+    assert log.evaluate("log => log.scrollTop") == 100
 
 
 # ---- in every language, on every screen, without a mouse or without eyes ----
