@@ -223,7 +223,7 @@ def _cors(origins: Sequence[str]) -> Middleware:
         allow_methods=["*"],
         allow_headers=["*"],
         allow_credentials=True,
-        expose_headers=["filename"],
+        expose_headers=["filename", "Retry-After"],
         max_age=3600,
     )
 
