@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from bot.errors import EndpointError, FrontdeskError, StoreError, describe
+from bot.errors import EndpointError, FrontdeskError, StoreError, StoreUnavailable, describe
 from bot.events import event_to_json
 from bot.interfaces import EventBroker, Published, Store, StreamedEvent
 from bot.registry import construct, load_class
@@ -51,8 +51,8 @@ class Publisher:
         self._store = store
         self._broker = broker
         self._task: asyncio.Task[None] | None = None
-        self._away = ""
-        """What is away, and has been said to be."""
+        self._trouble = ""
+        """What is wrong, and has been said to be."""
         self._pause = FIRST_PAUSE
 
     def start(self) -> None:
@@ -71,18 +71,20 @@ class Publisher:
                 turns = await self._store.feed(AT_ONCE)
                 await self._publish([event for turn in turns for event in streamed(turn)])
                 await self._store.published(turns)
+            except StoreUnavailable as error:
+                await self._wait("the store is away", error)
             except StoreError as error:
-                await self._wait("the store", error)
+                await self._wait("the store's feed cannot be read", error)
             except FrontdeskError as error:
-                await self._wait("the event broker", error)
+                await self._wait("the event broker is away", error)
             except Exception as error:
                 # A broker of the user's own, or a bug: the stream must not end by it.
-                await self._wait("the event stream", error)
+                await self._wait("the event broker has failed", error)
             else:
                 self._pause = FIRST_PAUSE
-                if self._away:
-                    log.warning("%s is back: what was kept goes out now", self._away)
-                    self._away = ""
+                if self._trouble:
+                    log.warning("events go out again, those that were kept first")
+                    self._trouble = ""
 
     async def _publish(self, events: Sequence[StreamedEvent]) -> None:
         try:
@@ -91,12 +93,12 @@ class Publisher:
         except TimeoutError as error:
             raise EndpointError(f"it did not take {len(events)} events within {LONGEST:g} s") from error
 
-    async def _wait(self, what: str, error: Exception) -> None:
+    async def _wait(self, trouble: str, error: Exception) -> None:
         """Until it is worth another try. An outage is said once, however long it is."""
-        if what != self._away:
+        if trouble != self._trouble:
             told = error if isinstance(error, FrontdeskError) else describe(error)
-            log.error("%s is away, events wait in the store and go out later: %s", what, told)
-            self._away = what
+            log.error("%s, events wait in the store and go out later: %s", trouble, told)
+            self._trouble = trouble
         await asyncio.sleep(self._pause)
         self._pause = min(2 * self._pause, MOST_PAUSE)
 

@@ -25,6 +25,7 @@ from bot.errors import ConfigError, EndpointError, UnknownName
 from bot.events import BotUttered, SlotSet, UserUttered, event_to_json
 from bot.interfaces import EventBroker, Published, StreamedEvent
 from tests.brokers.servers import RABBITMQ, KafkaPeer, RabbitServer, RedisServer, Server, free_port
+from tests.stores.postgres_server import PASSWORD, USER, postgres
 from tests.stores.redis_servers import cluster, sentinels
 
 pytestmark = pytest.mark.anyio
@@ -462,6 +463,21 @@ async def test_half_a_line_that_a_crash_left_in_the_file_spoils_no_other(tmp_pat
 async def test_a_file_that_cannot_be_written_is_an_outage(tmp_path: Path) -> None:
     with pytest.raises(EndpointError, match=r"rasa_event\.log cannot be written: No such file"):
         await FileBroker(root=tmp_path / "nowhere").publish(events())
+
+
+async def test_postgresql_has_rasas_table() -> None:
+    with postgres() as server:
+        options = {"url": "127.0.0.1", "port": server.port, "db": "postgres", "username": USER, "password": PASSWORD}
+        broker = SQLBroker(dialect="postgresql", **options)
+        await broker.publish(events(count=2))
+        await asyncio.to_thread(server.stop)
+        with pytest.raises(EndpointError):
+            await broker.publish(events(count=1, first=2))
+        await asyncio.to_thread(server.start)
+        await broker.publish(events(count=1, first=2))
+        await broker.close()
+        rows = server.sql("SELECT id, sender_id, data::json->>'value' FROM events ORDER BY id").splitlines()
+    assert [row.split("|")[1:] for row in rows] == [["anna", "0"], ["anna", "1"], ["anna", "2"]]
 
 
 async def test_a_database_that_is_away_is_an_outage() -> None:

@@ -229,6 +229,22 @@ async def test_what_one_process_has_left_is_another_ones_to_publish(opening: Cal
     await second.close()
 
 
+async def test_the_feeds_process_hears_at_once_of_what_another_one_commits(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It would look by itself, in a minute.
+    monkeypatch.setattr("bot.stores.redis._FEED_PERIOD", 60.0)
+    open_store = redis_opening(redis_server)
+    feeding, other = open_store(), open_store()
+    await commit(feeding, amount(1))
+    await feeding.published(await feeding.feed())
+    waiting = asyncio.create_task(feeding.feed())
+    await commit(other, amount(2))
+    assert shown(await asyncio.wait_for(waiting, 20)) == [(ANNA, 1, [2])]
+    await feeding.close()
+    await other.close()
+
+
 # ---- the publisher -------------------------------------------------------------------------------
 
 
@@ -309,7 +325,7 @@ async def test_a_broker_that_is_away_gets_all_of_it_later_in_order(
     assert [record.message for record in caplog.records] == [
         "the event broker is away, events wait in the store and go out later: "
         "RabbitMQ at localhost:5672 cannot be used: it is gone",
-        "the event broker is back: what was kept goes out now",
+        "events go out again, those that were kept first",
     ]
 
 
