@@ -56,6 +56,8 @@ QUIET = 90.0
 """Seconds in which all must be answered once nothing breaks any more."""
 AFTERMATH = 4.0
 """Seconds that are left to whatever might still come twice."""
+SUPERVISED = "web-2"
+"""The process that keeps two others."""
 CUSTOMERS = 12
 FAULTS = 20
 """Of one act."""
@@ -66,11 +68,12 @@ Say = Callable[[str], None]
 class Run:
     """One store, one seed: servers, processes, acts, verdict."""
 
-    def __init__(self, store: str, seed: int, folder: Path, say: Say = print) -> None:
+    def __init__(self, store: str, seed: int, folder: Path, say: Say = print, *, quiet: float = QUIET) -> None:
         self.store = store
         self.seed = seed
         self.folder = folder
         self._say = say
+        self._quiet = quiet
         self._ledger = Ledger(folder / "ledger.jsonl")
         self._warrants = folder / "warrants"
         self._warrants.mkdir()
@@ -83,6 +86,7 @@ class Run:
         self._proxies: dict[str, Proxy] = {}
         self._faults: dict[str, Fault] = {}
         self._done: dict[str, asyncio.Event] = {}
+        self._struck: Counter[str] = Counter()
         self._customers: list[Customer] = []
         self._control: asyncio.Server | None = None
         self._mending: list[asyncio.Task[None]] = []
@@ -90,7 +94,7 @@ class Run:
         """Held while the store's server is not what it should be: one of its troubles at a time."""
         self.passed: Counter[str] = Counter()
         self.deeds: Counter[str] = Counter()
-        self.unreached = 0
+        self.missed: Counter[str] = Counter()
 
     async def __aenter__(self) -> Run:
         try:
@@ -178,7 +182,7 @@ class Run:
         else:
             words = {
                 "web-1": ["run", "--port", "0"],
-                "web-2": ["run", "--port", "0", "--workers", "2"],
+                SUPERVISED: ["run", "--port", "0", "--workers", "2"],
                 "worker": ["run", "worker"],
             }
         processes = []
@@ -193,10 +197,13 @@ class Run:
 
     # ---- the acts ----
 
-    async def act(self, number: int, count: int) -> None:
-        """New customers, and so many faults while they talk; returns when nothing moves any more."""
-        cast = customers(self.seed, number, CUSTOMERS)
-        plan = faults(self.seed, number, self.store, cast, count)
+    async def act(self, number: int, count: int, *, size: int = CUSTOMERS) -> None:
+        """`size` new customers, and so many faults while they talk."""
+        cast = customers(self.seed, number, size)
+        await self.play(cast, faults(self.seed, number, self.store, cast, count))
+
+    async def play(self, cast: Sequence[Customer], plan: Sequence[Fault]) -> None:
+        """Returns when all has been said and answered, or nothing moves any more."""
         self._customers += cast
         self._faults = {fault.warrant: fault for fault in plan}
         self._done = {fault.warrant: asyncio.Event() for fault in plan}
@@ -209,7 +216,7 @@ class Run:
         await asyncio.gather(*self._mending)
         self._mending.clear()
         await self._fleet.whole()
-        for key in await self._platform.done(QUIET):
+        for key in await self._platform.done(self._quiet):
             self._say(f"  {key} has not come to its end")
 
     async def _strike(self, fault: Fault, room: asyncio.Semaphore) -> None:
@@ -219,11 +226,11 @@ class Run:
             (self._warrants / fault.warrant).touch()
             await self._platform.open_gate(fault.conversation_id, fault.message_id)
             try:
-                async with asyncio.timeout(UNREACHED):
+                async with asyncio.timeout(min(UNREACHED, self._quiet)):
                     await self._done[fault.warrant].wait()
             except TimeoutError:
                 (self._warrants / fault.warrant).unlink(missing_ok=True)
-                self.unreached += 1
+                self.missed[fault.point] += 1
         finally:
             room.release()
 
@@ -231,8 +238,8 @@ class Run:
         """A process stands at a point: the deed is done, and what is left of it may go on."""
         said = json.loads(await reader.readline())
         fault = self._faults[said["warrant"]]
-        if fault.deed == "kill" and said["attempts"] >= SPARED:
-            self.unreached += 1
+        if fault.deed == "kill" and fault.times == 1 and said["attempts"] >= SPARED:
+            self.missed[fault.point] += 1
             self._done[fault.warrant].set()
             writer.transport.abort()
             return
@@ -240,11 +247,16 @@ class Run:
             "fault", deed=fault.deed, point=fault.point, conversation=fault.conversation_id, message=fault.message_id
         )
         self.passed[fault.point] += 1
+        self._struck[fault.warrant] += 1
+        is_over = self._struck[fault.warrant] == fault.times
+        if not is_over:
+            (self._warrants / fault.warrant).touch()
         self.deeds[fault.deed] += 1
         doing = asyncio.create_task(self._do(fault, int(said["pid"]), _outage(fault)))
         self._mending.append(doing)
         await asyncio.wait([doing])
-        self._done[fault.warrant].set()
+        if is_over:
+            self._done[fault.warrant].set()
         writer.transport.abort()
 
     async def _do(self, fault: Fault, pid: int, seconds: float) -> None:
@@ -252,6 +264,10 @@ class Run:
             case "kill":
                 os.kill(pid, signal.SIGKILL)
                 await _end_of(pid)
+            case "supervisor killed":
+                supervisor = next(one for one in self._fleet.processes if one.name == SUPERVISED)
+                if supervisor.pid is not None and supervisor.is_ready.is_set():
+                    os.kill(supervisor.pid, signal.SIGKILL)
             case "pause":
                 # Longer than a lease: who wakes up has lost it, and must notice.
                 await asyncio.sleep(LEASE + seconds)
@@ -331,20 +347,20 @@ class Run:
 
     # ---- the verdict ----
 
-    async def verdict(self) -> Verdict:
+    async def verdict(self, *, aftermath: float = AFTERMATH) -> Verdict:
         """Of all acts, once whatever might come twice has had its time."""
-        await asyncio.sleep(AFTERMATH)
-        async with aiohttp.ClientSession() as session:
-            histories = {one.conversation_id: await self._history(session, one) for one in self._customers}
+        await asyncio.sleep(aftermath)
+        histories = {one.conversation_id: await self.history(one) for one in self._customers}
         return judge(self.entries, self._customers, histories, bank.moved(self._bank))
 
     @property
     def entries(self) -> list[Mapping[str, Any]]:
         return read(self.folder / "ledger.jsonl")
 
-    async def _history(self, session: aiohttp.ClientSession, customer: Customer) -> list[Mapping[str, Any]]:
+    async def history(self, customer: Customer) -> list[Mapping[str, Any]]:
+        """The conversation's events, as the bot tells them."""
         url = f"{self._fleet.doors[0]}/conversations/{quote(customer.conversation_id, safe='')}/tracker"
-        async with session.get(url, params={"include_events": "ALL"}) as response:
+        async with aiohttp.request("GET", url, params={"include_events": "ALL"}) as response:
             response.raise_for_status()
             return list((await response.json())["events"])
 
@@ -356,10 +372,14 @@ class Run:
             f"  {len(self._customers)} customers; {counted['sent']} attempts at a message, {counted['acknowledged']} "
             f"acknowledged; {counted['received']} attempts at a reply, {repeated(entries)} of them repeated with a "
             f"key that the platform knew; money moved {moved} times in {tried} attempts",
-            "  deeds: " + ", ".join(f"{deed} {times}" for deed, times in self.deeds.most_common()),
-            "  points: " + ", ".join(f"{point} {times}" for point, times in sorted(self.passed.items())),
-            f"  {self.unreached} points that nobody passed, or in whose process a message had died twice before",
+            f"  deeds: {_counted(self.deeds)}",
+            f"  points: {_counted(self.passed)}",
+            f"  not struck, for nobody passed or a message in hand had died twice: {_counted(self.missed)}",
         ]
+
+
+def _counted(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {times}" for name, times in sorted(counter.items())) or "none"
 
 
 def _outage(fault: Fault) -> float:

@@ -17,6 +17,7 @@ DEEDS: dict[str, dict[str, int]] = {
         "pause": 2,
         "redis killed": 2,
         "redis stopped": 1,
+        "supervisor killed": 1,
         "cut": 1,
         "black hole": 1,
         "deaf": 2,
@@ -25,7 +26,8 @@ DEEDS: dict[str, dict[str, int]] = {
         "memory full": 1,
     },
     "sentinel": {KILL: 5, "failover": 2, "master killed": 2, "master cut": 1},
-    "memory": {},
+    # It forgets all that it has acknowledged: the suite must find that.
+    "memory": {KILL: 1},
 }
 """What may happen, by store, and how often beside each other."""
 
@@ -41,6 +43,8 @@ class Fault:
     warrant: str
     turn: int
     """The number of the message among the customer's."""
+    times: int = 1
+    """How often it strikes: a message that kills three times is poison."""
 
 
 def points(customer: Customer, line: Line) -> Iterator[tuple[str, str | None]]:
