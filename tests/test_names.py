@@ -80,9 +80,9 @@ def test_each_option_is_used_or_said_to_change_nothing(name: str) -> None:
 
 
 def plugged() -> list[type[Any]]:
-    """The components and policies that are here."""
+    """The components, policies and event brokers that are here."""
     found = []
-    for kind, method in (("component", "parse"), ("policy", "predict")):
+    for kind, method in (("component", "parse"), ("policy", "predict"), ("event broker", "publish")):
         package = importlib.import_module(FOLDERS[kind])
         for info in pkgutil.iter_modules(package.__path__):
             module = importlib.import_module(f"{package.__name__}.{info.name}")
