@@ -41,6 +41,8 @@ from bot.messages import BotMessage, UserMessage
 FOLDER = Path(__file__).resolve().parent
 LONGEST_HISTORY = 400
 """Events that a page is shown at once."""
+MOST_WAIT = 10
+"""Seconds, a sixth of those for which a page waits for its answer."""
 MOST_TOGETHER = 20
 """Messages that come in one request."""
 
@@ -60,7 +62,7 @@ class Webchat:
 
     `title` stands in the head of the chat, `welcome` is one line about what the bot can do, `suggestions`
     are messages to begin with. Each is one for all, or given by language: `{"en": ["What is my balance?"]}`.
-    `wait` is in seconds: what a visitor sends within it becomes one turn.
+    `wait` is in seconds, at most 10: what a visitor sends within it becomes one turn.
     """
 
     name = "webchat"
@@ -74,6 +76,8 @@ class Webchat:
         suggestions: Sequence[str] | Mapping[str, Sequence[str]] = (),
         wait: float = 0.0,
     ) -> None:
+        if not 0 <= wait <= MOST_WAIT:
+            raise ValueError(f"'wait' must be a number of seconds from 0 to {MOST_WAIT}")
         self.wait = wait
         self.look = {
             "title": _spoken("title", title, _is_line),

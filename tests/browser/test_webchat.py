@@ -476,6 +476,25 @@ def test_of_several_messages_only_the_one_that_is_refused_is_not_sent(
     only_unreachable(problems)
 
 
+def test_what_is_typed_in_a_row_is_one_turn_where_the_bot_waits_for_more(
+    visit: Visit, serve: Serve, assistant: Assistant
+) -> None:
+    shop = serve(create_app(assistant, open_channels({"webchat": {"wait": 1}})))
+    page = visit(shop)
+    other = page.context.new_page()
+    other.goto(shop)
+    expect(other.get_by_role("textbox")).to_be_visible()
+    write(page, "well", "hello", "you")
+    answered(page)
+    expected = ["well", "hello", "you", "Hello from the shop."]
+    assert shown(page) == expected
+    assert turns_of(page, shop) == ["well\nhello\nyou"]
+    page.reload()
+    for tab in (page, other):
+        expect(bubbles(tab)).to_have_count(4)
+        assert shown(tab) == expected
+
+
 def test_what_the_bot_says_by_itself_appears_in_every_tab_once_and_in_order(visit: Visit, shop: str) -> None:
     first = visit(shop)
     say(first, "hello")

@@ -250,7 +250,17 @@ def test_what_the_chat_shows_first_is_one_for_all_or_given_by_language(serve: Se
     assert {key: look(client)[key] for key in options} == options
 
 
-@pytest.mark.parametrize("options", [{"title": 5}, {"welcome": {"en": []}}, {"suggestions": "Hours?"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"title": 5},
+        {"welcome": {"en": []}},
+        {"suggestions": "Hours?"},
+        {"wait": -1},
+        {"wait": 11},
+        {"wait": float("nan")},
+    ],
+)
 def test_an_option_of_the_wrong_kind_is_named(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"'{next(iter(options))}' must be a"):
         open_channels({"webchat": options})
