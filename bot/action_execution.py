@@ -50,7 +50,7 @@ class NLG(Protocol):
 class Actions:
     """Everything the bot can do. `custom` are instances by name; `remote` runs what is not among them.
 
-    `nlg` words the responses; where it fails, those of the domain are said.
+    `nlg` words the responses; where it fails, those of the domain are said. `identity_key` signs what joins channels.
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class Actions:
         *,
         nlg: NLG | None = None,
         seed: int | None = None,
+        identity_key: str = "",
     ) -> None:
         self.domain = domain
+        self.identity_key = identity_key
         self._custom = dict(custom or {})
         self._remote = remote
         self._nlg = nlg
@@ -123,8 +125,8 @@ class Actions:
         base = await self._respond(name, tracker, values) if name else BotMessage()
         return message_from(data, base) if base else None
 
-    async def utter(self, name: str, tracker: Tracker) -> list[BotUttered]:
-        """The domain's response as an event, none when the domain has no such response.
+    async def utter(self, name: str, tracker: Tracker, values: Mapping[str, Any] = EMPTY) -> list[BotUttered]:
+        """The domain's response as an event, none when the domain has no such response. `values` are its variables'.
 
         `utter_faq` of a retrieval intent `faq` says what the response selector has chosen.
         """
@@ -132,7 +134,7 @@ class Actions:
             full = tracker.latest_message.full_intent_name or ""
             if full.startswith(name.removeprefix("utter_") + "/"):
                 name = f"utter_{full}"
-        message = await self._respond(name, tracker)
+        message = await self._respond(name, tracker, values)
         return [BotUttered.of(message)] if message else []
 
     async def _respond(self, name: str, tracker: Tracker, values: Mapping[str, Any] = EMPTY) -> BotMessage | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from bot import reminders
+from bot import joining, reminders
 from bot.action_execution import Actions
 from bot.domain import REQUESTED_SLOT, Domain
 from bot.errors import ActionError, ActionRejected, LeaseLost, ModelError, StoreError, StoreUnavailable, describe
@@ -134,10 +134,13 @@ class Assistant:
             self._go_on(lease)
         try:
             async with asyncio.timeout(None if begun.answer.done() else LONGEST_WAIT):
-                return await begun.answer
+                replies = await begun.answer
         except TimeoutError as error:
             who = message.conversation_id
             raise StoreUnavailable(f"'{who}': no worker has answered within {LONGEST_WAIT} s") from error
+        if not replies and (passed_on := await joining.followed(self, message)):
+            return await self.handle(passed_on)
+        return replies
 
     async def _one_more(self, lease: Lease, wanted: UserMessage) -> Lease | None:
         """A turn on the way to `wanted`: another message's failure is not this caller's."""
@@ -180,10 +183,14 @@ class Assistant:
         messages = self._together(lease.messages)
         message = merged(messages)
         try:
+            if message.kind == joining.RECORD:
+                await self.store.delete(lease.conversation_id)
+                return None
             hand = await self._resume(lease)
             if lease.attempts >= MOST_ATTEMPTS:
                 return await self._set_aside(hand, messages)
-            if await self._taken(hand, message):
+            passed_on = await joining.redirect(hand.assistant, hand.tracker, messages)
+            if passed_on or await self._taken(hand, message):
                 return await self._commit(hand, messages)
             await self._give_back(lease, failed=False)
             return None
@@ -227,23 +234,34 @@ class Assistant:
         seconds: float = getattr(self.channels.get(channel), "remember", DAY)
         return seconds
 
+    def trust_of(self, channel: str) -> int:
+        """How far a channel is trusted to know its customers: what is sensitive counts on equals alone."""
+        trust: int = getattr(self.channels.get(channel), "trust", 1)
+        return trust
+
     async def take(self, message: UserMessage, tracker: Tracker) -> None:
         """All that follows from a message. The tracker takes it in; nothing is stored yet."""
+        if message.kind in joining.LETTERS:
+            await joining.take(self, tracker, message)
+            return
         if message.kind != "message":
             await reminders.take(self, tracker, message)
             return
+        joining.arrive(self, tracker, message)
         await self.start_session_if_due(tracker)
         await self.answer(tracker, await self.hear(message, tracker), message)
 
     def _together(self, waiting: Sequence[UserMessage]) -> list[UserMessage]:
-        """The messages that make one turn: on a channel with a `wait`, all that was typed in a row."""
+        """The messages that make one turn: on a channel with a `wait`, all that was typed in a row there."""
         first = waiting[0]
         if not self._wait_on(first.channel):
             return [first]
 
         def is_plain(message: UserMessage) -> bool:
             is_pressed = message.payload or message.text.startswith("/")
-            return message.kind == "message" and not is_pressed and not message.attachments
+            is_from_there = (message.channel, message.sender_id) == (first.channel, first.sender_id)
+            is_text = message.kind == "message" and not is_pressed and not message.attachments
+            return is_text and is_from_there and not joining.entered(message, self.actions.identity_key)
 
         return [*itertools.takewhile(is_plain, waiting)] or [first]
 
@@ -307,6 +325,7 @@ class Assistant:
         tracker = hand.tracker
         events = tuple(tracker.events_since(hand.before))
         channel = channel or (messages[0].channel if messages else None)
+        await joining.settle(hand.assistant, tracker, events)
         turn = Turn(
             tracker.conversation_id,
             events,
@@ -318,19 +337,20 @@ class Assistant:
         return await self.store.commit(hand.lease, turn, tracker)
 
     def _deliveries(
-        self, name: str | None, tracker: Tracker, events: Sequence[Event], messages: Sequence[UserMessage]
+        self, channel: str | None, tracker: Tracker, events: Sequence[Event], messages: Sequence[UserMessage]
     ) -> tuple[Delivery, ...]:
         """The replies that a channel has to send by itself."""
-        channel = self.channels.get(name or "")
-        if name is None or channel is None or not getattr(channel, "sends", True):
-            return ()
         replies = [event.message for event in events if isinstance(event, BotUttered)]
         # What an API caller does is done once: its place in the history tells it from all else.
         key = _key(messages[0]) if messages else _digest(tracker.conversation_id, tracker.event_count)
-        return tuple(
-            Delivery(tracker.conversation_id, f"{key}-{number}", name, tracker.sender_id, reply)
-            for number, reply in enumerate(replies)
-        )
+        found: list[Delivery] = []
+        for name, sender_id in joining.addresses(tracker, channel, messages[0] if messages else None):
+            if name in self.channels and getattr(self.channels[name], "sends", True):
+                found += [
+                    Delivery(tracker.conversation_id, f"{key}-{number}", name, sender_id, reply)
+                    for number, reply in enumerate(replies, len(found))
+                ]
+        return tuple(found)
 
     async def answer(self, tracker: Tracker, uttered: UserUttered, message: UserMessage) -> None:
         """What follows from what was heard: slots are filled, and actions run until the bot listens."""

@@ -23,10 +23,12 @@ from bot.yaml_file import Fields, Problems, YamlList, YamlMap, kind_of, plain, r
 
 KEYS = (
     *("languages", "language", "domains", "actions", "pipeline", "policies", "channels", "store", "llm", "seed"),
-    *("typed_payloads", "recipe", "assistant_id", "importers", "event_broker"),
+    *("typed_payloads", "identity_key", "recipe", "assistant_id", "importers", "event_broker"),
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"(?:^|[_-])(?:keys?|token|secret|password)$")
+SHORTEST_KEY = 32
+"""Characters of a secret that signs."""
 RASA_STORES = ("tracker_store", "lock_store")
 SERVERS: Mapping[str, str] = {
     "action_endpoint": "bot.remote_actions:RemoteActions",
@@ -78,6 +80,7 @@ class Config:
     event_broker: ComponentConfig | None = None
     seed: int = 0
     typed_payloads: bool = False
+    identity_key: str = field(default="", repr=False)
 
 
 def _all(*entries: str | tuple[str, Mapping[str, Any]]) -> tuple[ComponentConfig, ...]:
@@ -161,6 +164,7 @@ def load_config(
         event_broker=_event_broker(fields, problems) or servers.get("event_broker"),
         seed=_seed(fields, problems),
         typed_payloads=fields.flag("typed_payloads", False),
+        identity_key=_identity_key(fields, problems),
     )
 
 
@@ -183,6 +187,15 @@ def _seed(fields: Fields, problems: Problems) -> int:
     if seed < 0:
         problems.add(f"'seed' must be at least 0, not {seed}", fields.source("seed"))
     return max(seed, 0)
+
+
+def _identity_key(fields: Fields, problems: Problems) -> str:
+    """What signs the links that join a customer's channels; empty where there are none."""
+    key = fields.text("identity_key") or ""
+    if key and len(key) < SHORTEST_KEY:
+        message = f"'identity_key' must have at least {SHORTEST_KEY} characters. Make one with: openssl rand -base64 32"
+        problems.add(message, fields.source("identity_key"))
+    return key
 
 
 def _expanded(value: Any, problems: Problems) -> Any:

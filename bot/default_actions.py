@@ -22,6 +22,7 @@ from bot.events import (
     UserUtteranceReverted,
     UserUttered,
 )
+from bot.joining import action_join_code, action_leave
 from bot.messages import BotMessage
 from bot.slot_filling import extractions
 from bot.tracker import LISTEN, Tracker
@@ -190,5 +191,7 @@ ALL: dict[str, DefaultAction] = {
         action_default_ask_rephrase,
         action_two_stage_fallback,
         action_extract_slots,
+        action_join_code,
+        action_leave,
     )
 }

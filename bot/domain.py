@@ -31,6 +31,8 @@ DEFAULT_ACTIONS = (
     "action_extract_slots",
     "action_validate_slot_mappings",
 )
+OWN_ACTIONS = ("action_join_code", "action_leave")
+"""Those that every bot has and Rasa's do not."""
 REQUESTED_SLOT = "requested_slot"
 
 
@@ -97,6 +99,8 @@ class SlotSpec:
     min_value: float = 0.0
     max_value: float = 1.0
     mappings: tuple[SlotMapping, ...] = ()
+    sensitive: bool = False
+    """A value counts only on channels as trusted as the one on which it was given."""
     options: Mapping[str, Any] = EMPTY
     source: Source = NOWHERE
 

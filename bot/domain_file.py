@@ -196,7 +196,10 @@ class DomainReader:
                 self._keep_raw(key, name, value if value is not None else {})
 
     def _slot(self, name: str, value: Any, source: Source) -> SlotSpec | None:
-        known = ("type", "influence_conversation", "initial_value", "values", "min_value", "max_value", "mappings")
+        known = (
+            *("type", "influence_conversation", "initial_value", "values", "min_value", "max_value", "mappings"),
+            "sensitive",
+        )
         custom = isinstance(value, YamlMap) and "." in str(value.get("type") or "")
         fields = Fields(value, source, f"slot '{name}'", self.problems, None if custom else known, loose=True)
         kind = fields.text("type")
@@ -236,6 +239,7 @@ class DomainReader:
                 for item, place in zip(mappings, mappings.sources, strict=True)
                 if (mapping := self._mapping(item, place, name))
             ),
+            sensitive=fields.flag("sensitive", False),
             options={key: plain(one) for key, one in fields.data.items() if key not in known} or EMPTY,
             source=source,
         )

@@ -71,6 +71,11 @@ def _number(value: Any) -> str | None:
     return None if value is None or is_number else f"a number, not {kind_of(value)}"
 
 
+def _count(value: Any) -> str | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return None if value is None or is_count else f"a whole number, not {kind_of(value)}"
+
+
 def _object(**fields: _Check) -> _Check:
     def check(value: Any) -> str | None:
         if value is None:
@@ -174,5 +179,6 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "followup": {"name": _text},
     "export": {"path": _text},
     "agent": {"text": _text, "data": _ANY_OBJECT},
+    "identity": {"change": _text, "data": _object(since=_count, trust=_count)},
     "user_featurization": {"use_text_for_featurization": _flag},
 }

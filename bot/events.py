@@ -336,6 +336,15 @@ class AgentUttered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityChanged(Event):
+    """The customer's conversations on other channels: `change` and its `data` are told in bot/identity.py."""
+
+    kind: ClassVar[str] = "identity"
+    change: str = ""
+    data: Mapping[str, Any] = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
 class DefinePrevUserUtteredFeaturization(Event):
     """Kept for Rasa's sake: whether the latest message was read as text (end-to-end)."""
 
@@ -367,6 +376,7 @@ _KINDS: dict[str, type[Event]] = {
         ConversationResumed,
         StoryExported,
         AgentUttered,
+        IdentityChanged,
         DefinePrevUserUtteredFeaturization,
     )
 }

@@ -123,6 +123,11 @@ async def _ask_next(form: FormSpec, tracker: Tracker, actions: Actions, so_far: 
         events.append(SlotSet(name=REQUESTED_SLOT, value=slot))
     if slot is None:
         return [SlotSet(name=REQUESTED_SLOT, value=None)]
+    return events + await ask(form, slot, seen, actions)
+
+
+async def ask(form: FormSpec, slot: str, tracker: Tracker, actions: Actions) -> list[Event]:
+    """The question for a slot: the form's own, or the slot's; by an action or a response."""
     for name in (
         f"action_ask_{form.name}_{slot}",
         f"utter_ask_{form.name}_{slot}",
@@ -130,8 +135,8 @@ async def _ask_next(form: FormSpec, tracker: Tracker, actions: Actions, so_far: 
         f"utter_ask_{slot}",
     ):
         if actions.has(name):
-            return events + await actions.run(name, seen)
-    return events
+            return await actions.run(name, tracker)
+    return []
 
 
 def _is_done(events: Sequence[Event]) -> bool:

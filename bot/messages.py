@@ -51,7 +51,9 @@ class UserMessage:
     filled only from a button that we issued or by an authenticated API caller. `message_id` is the
     platform's own key: a second message with the same id is the same message. `timestamp` is in
     seconds since 1970. `kind` is "message", or what a timer brings: "reminder", "scheduled" (a message
-    of the bot's own) or "session_end" (see `bot/reminders.py`).
+    of the bot's own) or "session_end" (see `bot/reminders.py`), or what one conversation of a customer tells
+    another (see `bot/joining.py`). `joined_to` is the conversation that takes the message in place of the
+    one that it was written to.
     """
 
     text: str = ""
@@ -64,11 +66,12 @@ class UserMessage:
     metadata: Mapping[str, Any] = EMPTY
     timestamp: float = field(default_factory=time.time)
     kind: str = "message"
+    joined_to: str | None = None
 
     @property
     def conversation_id(self) -> str:
-        """`channel:sender_id`, so that one number on two platforms is two conversations."""
-        return f"{self.channel}:{self.sender_id}"
+        """`channel:sender_id`, so that one number on two platforms is two conversations, until they are joined."""
+        return self.joined_to or f"{self.channel}:{self.sender_id}"
 
 
 @dataclass(frozen=True, slots=True)

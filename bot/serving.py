@@ -115,6 +115,7 @@ def open_model(project: Project, model: Path, store: Store) -> Assistant:
             "store",
             "channels",
             "typed_payloads",
+            "identity_key",
         )
         config = dataclasses.replace(own.config, **{name: getattr(project.config, name) for name in kept})
         return load_assistant(
@@ -126,7 +127,7 @@ def open_model(project: Project, model: Path, store: Store) -> Assistant:
 
 def for_pages_alone(project: Project, store: Store) -> Assistant:
     """An assistant that takes no turn: it accepts messages for the workers, and hands out their answers."""
-    actions = Actions(project.domain)
+    actions = Actions(project.domain, identity_key=project.config.identity_key)
     one = Assistant(project.domain, Understanding(Pipeline([])), [], actions, store, languages=project.config.languages)
     one.takes_turns = False
     return one

@@ -24,6 +24,7 @@ from bot.events import (
     EntitiesAdded,
     Event,
     FollowupAction,
+    IdentityChanged,
     LoopInterrupted,
     ReminderCancelled,
     ReminderScheduled,
@@ -37,6 +38,7 @@ from bot.events import (
     event_to_json,
     seconds,
 )
+from bot.identity import ALONE, Identity
 from bot.messages import EMPTY
 from bot.slots import stored
 from bot.states import History, State, slot_states, user_state
@@ -124,6 +126,7 @@ class Tracker:
     counts all there ever were. `language` is that of the customer's latest message that had one.
     `reminders` are those that are still to come, and scheduled messages, by `ReminderScheduled.key`;
     the mapping never changes, another takes its place.
+    `identity` is what it knows of the same customer's conversations on other channels.
     `idempotency_key` is set for actions: the same for every retry of this turn and action.
     """
 
@@ -143,6 +146,7 @@ class Tracker:
     language: str | None = None
     session_ended: bool = False
     reminders: Mapping[str, ReminderScheduled] = EMPTY
+    identity: Identity = ALONE
     idempotency_key: str = ""
     history: History = field(default_factory=History)
     slots_set: set[str] = field(default_factory=set)
@@ -241,6 +245,7 @@ class Tracker:
             language=self.language,
             session_ended=self.session_ended,
             reminders=self.reminders,
+            identity=self.identity,
             idempotency_key=self.idempotency_key,
             history=self.history.copy(),
             slots_set=set(self.slots_set),
@@ -272,6 +277,8 @@ class Tracker:
                 self._action_executed(event)
             case SlotSet(name=name, value=value):
                 if name in self.slots:
+                    if name in self._kept_apart():
+                        self.identity = self.identity.after_slot(event, self.slots[name])
                     self.slots[name] = stored(self.domain.slots[name], value)
                     self.slots_set.add(name)
                     self.history.slot_set(name)
@@ -293,6 +300,7 @@ class Tracker:
                 self.history.use_text(use, self.latest_message.text if self.latest_message else None)
             case AllSlotsReset():
                 self.slots = _initial_slots(self.domain)
+                self.identity = self.identity.without_kept()
             case ConversationPaused():
                 self.paused = True
             case ConversationResumed():
@@ -304,18 +312,30 @@ class Tracker:
                 self._reset()
             case SessionEnded():
                 self.session_ended = True
+            case IdentityChanged():
+                self.identity = self.identity.after(event)
             case UserUtteranceReverted() if self.before_message:
                 known = self.before_message.reminders
                 self.reminders = {key: one for key, one in self.reminders.items() if key in known or one.action}
+                apart = self._kept_apart()
                 self._restore(self.before_message)
+                self.slots.update(apart)
             case UserUtteranceReverted() | ActionReverted():
+                apart = self._kept_apart()
                 self._replay()
+                self.slots.update(apart)
             case _:
                 pass
 
     def apply_all(self, events: Iterable[Event]) -> None:
         for event in events:
             self.apply(event)
+
+    def _kept_apart(self) -> dict[str, Any]:
+        """The sensitive slots of a customer on several channels. What was given on another does not come back so."""
+        if self.identity.trust is None:
+            return {}
+        return {name: self.slots[name] for name, slot in self.domain.slots.items() if slot.sensitive}
 
     def _reminders_after(self, event: Event) -> Mapping[str, ReminderScheduled]:
         """Those that are still to come. A scheduled message is only cancelled by its name, or sent."""
@@ -356,6 +376,7 @@ class Tracker:
 
     def _reset(self) -> None:
         self.session_ended = False
+        self.identity = self.identity.without_kept()
         self.slots = _initial_slots(self.domain)
         self.slots_set = set()
         self.paused = False
@@ -430,7 +451,7 @@ class Tracker:
     def _replay(self) -> None:
         """Fold again without what was taken back. `events` must reach back to the session's start."""
         events, count, language, ended = self.events, self.event_count, self.language, self.session_ended
-        reminders = self.reminders
+        reminders, identity = self.reminders, self.identity
         self._reset()
         self.events, self.reminders = [], EMPTY
         for event in applied_events(events):
@@ -438,6 +459,7 @@ class Tracker:
         gone = _reminders_of_session(events) - self.reminders.keys()
         self.reminders = {key: one for key, one in reminders.items() if key not in gone or one.action}
         self.events, self.event_count, self.language, self.session_ended = events, count, language, ended
+        self.identity = identity
 
     # ---- the snapshot that a store keeps ----
 
@@ -453,6 +475,7 @@ class Tracker:
             "language": self.language,
             "session_ended": self.session_ended,
             "reminders": [event_to_json(reminder) for reminder in self.reminders.values()],
+            "identity": self.identity.to_json() if self.identity is not ALONE else None,
             "before_listening": self._listening_to_json(),
         }
 
@@ -481,6 +504,7 @@ class Tracker:
             language=data["language"],
             session_ended=data.get("session_ended", False),
             reminders=_reminders(data.get("reminders") or ()),
+            identity=Identity.from_json(data["identity"]) if data.get("identity") else ALONE,
         )
         now = dataclasses.replace(Moment.from_json(data, domain), reminders=tracker.reminders)
         tracker._restore(now)

@@ -150,6 +150,7 @@ def load_assistant(project: Project, *, model: Path | None = None, store: Store 
             open_actions(project, loaded.knowledge),
             _remote_actions(project, store),
             nlg=_nlg_server(project),
+            identity_key=project.config.identity_key,
         ),
         store,
         languages=project.config.languages,

@@ -23,10 +23,16 @@ from bot.messages import BotMessage, UserMessage
 
 
 class Rest:
-    """`POST /webhooks/rest/webhook`. The caller waits for the answer, so there is nothing to configure."""
+    """`POST /webhooks/rest/webhook`. The caller waits for the answer.
+
+    `trust` says how surely callers are who they say they are: see docs/identity.md.
+    """
 
     name = "rest"
     sends = False
+
+    def __init__(self, *, trust: int = 1) -> None:
+        self.trust = trust
 
     def routes(self, assistant: Assistant) -> Sequence[Route]:
         return [Route("/webhooks/rest/webhook", partial(receive, assistant), methods=["POST"])]

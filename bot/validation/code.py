@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.custom_actions import OWN
-from bot.domain import DEFAULT_ACTIONS
+from bot.domain import DEFAULT_ACTIONS, OWN_ACTIONS
 from bot.errors import suggest
 from bot.registry import FOLDERS, known_names
 from bot.validation.finding import Finding, error, raised, warning
@@ -47,7 +47,7 @@ def check_actions(project: Project) -> list[Finding]:
         elif form != name and form not in domain.forms:
             message = f"'{name}' validates the form '{form}', which the domain does not have."
             found.append(warning("action", f"{message}{suggest(form, domain.forms)}", source))
-        elif known and name not in written and name not in (*DEFAULT_ACTIONS, *domain.responses):
+        elif known and name not in written and name not in (*DEFAULT_ACTIONS, *OWN_ACTIONS, *domain.responses):
             message = f"nobody has written the action '{name}'"
             called = name.startswith(("action_ask_", "validate_", "action_validate_"))
             if project.config.packs is not None or name in used or called:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bot.domain import DEFAULT_ACTIONS, DEFAULT_INTENTS, Domain
+from bot.domain import DEFAULT_ACTIONS, DEFAULT_INTENTS, OWN_ACTIONS, Domain
 from bot.errors import suggest
 from bot.training_data import (
     ActionStep,
@@ -71,7 +71,7 @@ def check_examples(examples: Sequence[Example], domain: Domain, problems: Proble
 
 
 def known_actions(domain: Domain) -> tuple[str, ...]:
-    return (*domain.actions, *domain.responses, *domain.forms, *DEFAULT_ACTIONS)
+    return (*domain.actions, *domain.responses, *domain.forms, *DEFAULT_ACTIONS, *OWN_ACTIONS)
 
 
 def all_dialogues(project: Project) -> tuple[Story | Rule, ...]:
