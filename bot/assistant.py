@@ -546,7 +546,7 @@ def merged(messages: Sequence[UserMessage]) -> UserMessage:
     together: dict[str, Any] = {}
     for message in messages:
         together.update(message.metadata)
-    together["messages"] = [{"message_id": one.message_id, "text": one.text.strip()} for one in messages]
+    together["messages"] = [{"message_id": joining.original_id(one), "text": one.text.strip()} for one in messages]
     return dataclasses.replace(messages[0], text="\n".join(texts), metadata=together, timestamp=messages[-1].timestamp)
 
 

@@ -101,6 +101,10 @@ class Made:
     expires: float
     event: IdentityChanged
 
+    def to_json(self) -> dict[str, Any]:
+        """What is given to whoever asked for it."""
+        return {"code": self.code, "token": self.token, "expires": self.expires}
+
 
 def make(tracker: Tracker, secret: str) -> Made:
     """A code that opens the conversation of this tracker; the one before it opens nothing any more."""
@@ -216,6 +220,12 @@ def _for_host(message: UserMessage, host: str, kind: str = "message") -> UserMes
         message_id=f"{_hops(message) + 1}~{_digest(message.conversation_id, message.message_id)}",
         metadata={**message.metadata, "joined": origin},
     )
+
+
+def original_id(message: UserMessage) -> str:
+    """The id that its channel gave the message."""
+    found: str = message.metadata["joined"]["message_id"] if message.joined_to else message.message_id
+    return found
 
 
 def _hops(message: UserMessage) -> int:
@@ -508,6 +518,9 @@ async def new_code(assistant: Assistant, conversation_id: str) -> Made:
 
 async def leave(assistant: Assistant, conversation_id: str) -> bool:
     """Take the conversation out of its host, and its guests out of it; False when it is joined with none."""
+    identity = (await assistant.tracker(conversation_id)).identity
+    if not identity.host and not identity.guests:
+        return False
     channel = conversation_id.partition(":")[0]
     async with assistant.turn(conversation_id, channel=channel) as (now, tracker):
         identity = tracker.identity

@@ -27,7 +27,7 @@ def open_routes() -> Sequence[Route]:
 def api_routes() -> Sequence[Route]:
     """What the server's token, or a JWT, protects; and the description of it, which anybody may read."""
     # They need much that a server without the API does not.
-    from bot.api import conversations, dead_letters, document, evaluating, models, schedule, training
+    from bot.api import conversations, dead_letters, document, evaluating, identity, models, schedule, training
 
     conversation = "/conversations/{conversation_id:path}"
     return [
@@ -50,6 +50,7 @@ def api_routes() -> Sequence[Route]:
         _route(f"{conversation}/messages", POST=conversations.add_message),
         _route(f"{conversation}/schedule", GET=schedule.read_schedule, POST=schedule.schedule),
         _route(f"{conversation}/schedule/{{name:path}}", DELETE=schedule.unschedule),
+        _route(f"{conversation}/joined", GET=identity.read_joined, POST=identity.make_code, DELETE=identity.leave),
         _route("/dead-letters", GET=dead_letters.read_dead_letters),
         _route("/dead-letters/{letter_id}", DELETE=dead_letters.drop),
         _route("/dead-letters/{letter_id}/retry", POST=dead_letters.retry),

@@ -8,15 +8,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from bot import conversations
+from bot import conversations, joining
 from bot.api.parameters import body_of, conversation_of, flag, include_events, number
 from bot.assistant import Assistant
 from bot.channels.rest import write_messages
 from bot.conversations import Outcome
 from bot.domain import DEFAULT_INTENTS
 from bot.errors import DataError, UnknownName
-from bot.events import Event, event_from_json
-from bot.http import RequestError, answer_json, bad_request
+from bot.events import Event, IdentityChanged, event_from_json
+from bot.http import RequestError, answer_json, bad_request, require_access
 from bot.interfaces import Prediction
 from bot.story_export import as_test_stories, sessions
 from bot.tracker import Tracker
@@ -39,6 +39,7 @@ async def read_tracker(request: Request) -> Response:
 
 async def delete_tracker(request: Request) -> Response:
     assistant, conversation_id = await conversation_of(request, must_exist=True)
+    await joining.leave(assistant, conversation_id)
     await assistant.store.delete(conversation_id)
     return Response(status_code=204)
 
@@ -47,6 +48,7 @@ async def add_events(request: Request) -> Response:
     assistant, conversation_id = await conversation_of(request)
     include, delivers = include_events(request), flag(request, "execute_side_effects", False)
     events = read_events(await body_of(request, "Events", NO_EVENTS))
+    _require_right_to(request, events)
     if not events:
         raise bad_request("Couldn't extract a proper event from the request body.", parameter="", **{"in": "body"})
     channel = await _sending(request, assistant, conversation_id) if delivers else None
@@ -58,8 +60,15 @@ async def replace_events(request: Request) -> Response:
     assistant, conversation_id = await conversation_of(request)
     include = include_events(request)
     events = read_events(await body_of(request, "Events", NO_EVENTS))
+    _require_right_to(request, events)
     tracker = await conversations.replace(assistant, conversation_id, events)
     return answer_json(tracker_state(tracker, events, include))
+
+
+def _require_right_to(request: Request, events: Sequence[Event]) -> None:
+    """Who may touch one conversation alone must not join it to another by its events."""
+    if any(isinstance(event, IdentityChanged) for event in events):
+        require_access(request)
 
 
 async def read_story(request: Request) -> Response:

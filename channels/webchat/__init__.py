@@ -23,7 +23,7 @@ from starlette.routing import Route
 from bot.api import hello
 from bot.assistant import Assistant
 from bot.errors import DeliveryError
-from bot.events import BotUttered, Event, SessionEnded, UserUttered
+from bot.events import BotUttered, Event, IdentityChanged, SessionEnded, UserUttered
 from bot.http import (
     RequestError,
     answer_json,
@@ -36,11 +36,15 @@ from bot.http import (
     text_of,
 )
 from bot.interfaces import Delivery
+from bot.joining import new_code
 from bot.messages import BotMessage, UserMessage
+from bot.tracker import Tracker
 
 FOLDER = Path(__file__).resolve().parent
 LONGEST_HISTORY = 400
 """Events that a page is shown at once."""
+APART = 10**9
+"""More events than a conversation has."""
 MOST_WAIT = 10
 """Seconds, a sixth of those for which a page waits for its answer."""
 MOST_TOGETHER = 20
@@ -62,7 +66,8 @@ class Webchat:
 
     `title` stands in the head of the chat, `welcome` is one line about what the bot can do, `suggestions`
     are messages to begin with. Each is one for all, or given by language: `{"en": ["What is my balance?"]}`.
-    `wait` is in seconds, at most 10: what a visitor sends within it becomes one turn.
+    `wait` is in seconds, at most 10: what a visitor sends within it becomes one turn. `trust` says how surely
+    visitors are who they say they are: see docs/identity.md.
     """
 
     name = "webchat"
@@ -75,10 +80,12 @@ class Webchat:
         welcome: str | Mapping[str, str] = "",
         suggestions: Sequence[str] | Mapping[str, Sequence[str]] = (),
         wait: float = 0.0,
+        trust: int = 1,
     ) -> None:
         if not 0 <= wait <= MOST_WAIT:
             raise ValueError(f"'wait' must be a number of seconds from 0 to {MOST_WAIT}")
         self.wait = wait
+        self.trust = trust
         self.look = {
             "title": _spoken("title", title, _is_line),
             "welcome": _spoken("welcome", welcome, _is_line),
@@ -89,6 +96,7 @@ class Webchat:
         return [
             Route("/webhooks/webchat/webhook", partial(receive, assistant), methods=["POST"]),
             Route("/webchat/session", partial(session, assistant, self)),
+            Route("/webchat/code", partial(code, assistant), methods=["POST"]),
             Route("/webchat/widget.js", partial(serve_file, _File.read("widget.js", "text/javascript"))),
             Route("/webchat/widget.css", partial(serve_file, _File.read("widget.css", "text/css"))),
             Route("/webchat/page.css", partial(serve_file, _File.read("page.css", "text/css"))),
@@ -207,40 +215,86 @@ async def session(assistant: Assistant, channel: Webchat, request: Request) -> R
     after = position_of(request.query_params.get("after"))
     conversation_id = f"webchat:{session_id(bearer_of(request))}"
     request.scope["conversation_id"] = conversation_id
-    tracker = await assistant.tracker(conversation_id)
-    count = tracker.event_count
+    view = await view_of(assistant, conversation_id)
     if after is not None:
-        # Fewer events than were seen: the conversation was erased or replaced, and is to be loaded again.
-        since = await news(assistant, conversation_id, after) if after < count else {"position": count, "messages": []}
-        return answer_json(since, headers={"Cache-Control": "no-store"})
+        return answer_json(await since(assistant, view, after), headers={"Cache-Control": "no-store"})
+    tracker, position = view.tracker, view.base + view.tracker.event_count
     limit, latest = assistant.domain.session.expiration_minutes * 60, tracker.latest_event_time
     expired = tracker.session_ended or bool(limit and latest and time.time() - latest > limit)
     messages: list[dict[str, Any]] = []
-    if count and not expired:
-        start = max(count - LONGEST_HISTORY, 0)
-        messages = of_latest_session(
-            await assistant.store.events(conversation_id, after=start, limit=count - start), start
-        )
-    shown = {"languages": assistant.languages, "expired": expired, "position": count, "messages": messages}
+    if tracker.event_count and not expired:
+        first = max(tracker.event_count - LONGEST_HISTORY, view.first)
+        messages = of_latest_session(await _events(assistant, view, first), view.base + first, conversation_id)
+    shown = {"languages": assistant.languages, "expired": expired, "position": position, "messages": messages}
     return answer_json({**channel.look, **shown}, headers={"Cache-Control": "no-store"})
 
 
 async def news(assistant: Assistant, conversation_id: str, after: int) -> dict[str, Any]:
     """What both sides said after so many events, and `position`, the number of events that are seen with it."""
     events = await assistant.store.events(conversation_id, after=after, limit=LONGEST_HISTORY)
-    return {"position": after + len(events), "messages": history(events, after)}
+    if events and not any(isinstance(event, IdentityChanged) for event in events):
+        return {"position": after + len(events), "messages": history(events, after, conversation_id)}
+    return await since(assistant, await view_of(assistant, conversation_id), after)
 
 
-def of_latest_session(events: Sequence[Event], start: int) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a visitor sees: their own conversation, or the one that it has joined, from its event `first` on.
+
+    `base` is added to the number of an event, so that the numbers of one conversation are not taken for another's.
+    """
+
+    visitor: str
+    tracker: Tracker
+    first: int
+    base: int
+
+
+async def view_of(assistant: Assistant, visitor: str) -> View:
+    """What the visitor with this conversation sees now."""
+    tracker = await assistant.tracker(visitor)
+    identity = tracker.identity
+    shown = await assistant.tracker(identity.host) if identity.host else tracker
+    return View(visitor, shown, identity.since if identity.host else 0, identity.changes * APART)
+
+
+async def since(assistant: Assistant, view: View, after: int) -> dict[str, Any]:
+    """As `news`. The position is less than `after` when the page has seen another conversation: it loads this one."""
+    count, seen = view.tracker.event_count, after - view.base if after else view.first
+    if seen // APART:
+        return {"position": 0, "messages": []}
+    if seen >= count:
+        # Fewer events than were seen: the conversation was erased or replaced, and is to be loaded again.
+        return {"position": view.base + count, "messages": []}
+    events = await _events(assistant, view, seen)
+    messages = history(events, view.base + seen, view.visitor)
+    return {"position": view.base + seen + len(events), "messages": messages}
+
+
+async def _events(assistant: Assistant, view: View, after: int) -> list[Event]:
+    most = min(view.tracker.event_count - after, LONGEST_HISTORY)
+    return await assistant.store.events(view.tracker.conversation_id, after=after, limit=most)
+
+
+async def code(assistant: Assistant, request: Request) -> Response:
+    """A code by which another chat joins the visitor's: `{"code", "token", "expires"}` (see docs/identity.md)."""
+    conversation_id = f"webchat:{session_id(bearer_of(request))}"
+    request.scope["conversation_id"] = conversation_id
+    made = await new_code(assistant, conversation_id)
+    return answer_json(made.to_json(), headers={"Cache-Control": "no-store"})
+
+
+def of_latest_session(events: Sequence[Event], start: int, visitor: str = "") -> list[dict[str, Any]]:
     """The `history` of what came after the latest session that has ended."""
     ends = [number for number, event in enumerate(events, 1) if isinstance(event, SessionEnded)]
     over = ends[-1] if ends else 0
-    return history(events[over:], start + over)
+    return history(events[over:], start + over, visitor)
 
 
-def history(events: Sequence[Event], start: int = 0) -> list[dict[str, Any]]:
+def history(events: Sequence[Event], start: int = 0, visitor: str = "") -> list[dict[str, Any]]:
     """What both sides said, in order; a pressed button shows as its title. `start` events came before.
 
+    What the visitor wrote has the ids that their page gave it, although it was passed on to a joined conversation.
     `position` counts the events up to the message and with it. What was typed in a row is several messages again.
     """
     said: list[dict[str, Any]] = []
@@ -248,24 +302,27 @@ def history(events: Sequence[Event], start: int = 0) -> list[dict[str, Any]]:
         place = {"position": position, "time": event.timestamp}
         match event:
             case UserUttered() if event.message_id:
-                said += [
-                    {"from": "user", **place, "id": message_id, "text": text} for message_id, text in _typed(event)
-                ]
+                typed = _typed(event, visitor)
+                said += [{"from": "user", **place, "id": message_id, "text": text} for message_id, text in typed]
             case BotUttered():
                 said.append({"from": "bot", **place, **write_message(event.message)})
     return said
 
 
-def _typed(event: UserUttered) -> list[tuple[str, str]]:
+def _typed(event: UserUttered, visitor: str) -> list[tuple[str, str]]:
     """The messages (id, text) that the event is made of. Whatever else stands in its metadata may be a visitor's."""
+    own_id = event.message_id or ""
+    match event.metadata.get("joined"):
+        case {"from": str(guest), "message_id": str(message_id)} if guest == visitor:
+            own_id = message_id
     match event.metadata.get("messages"):
         case [*parts] if len(parts) > 1:
             found = [(part.get("message_id"), part.get("text")) for part in parts if isinstance(part, Mapping)]
             texts = [(one, text) for one, text in found if isinstance(one, str) and isinstance(text, str)]
-            if texts and texts[0][0] == event.message_id:
+            if texts and texts[0][0] in (event.message_id, own_id):
                 return texts
     title = event.metadata.get("title")
-    return [(event.message_id or "", title if title and isinstance(title, str) else event.text or "")]
+    return [(own_id, title if title and isinstance(title, str) else event.text or "")]
 
 
 # ---- files ----
