@@ -238,7 +238,7 @@ async def news(assistant: Assistant, conversation_id: str, after: int) -> dict[s
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class _View:
     """What a visitor sees: their own conversation, or the one that it has joined, from its event `first` on.
 
     `base` is added to the number of an event, so that the numbers of one conversation are not taken for another's.
@@ -250,15 +250,15 @@ class View:
     base: int
 
 
-async def view_of(assistant: Assistant, visitor: str) -> View:
+async def view_of(assistant: Assistant, visitor: str) -> _View:
     """What the visitor with this conversation sees now."""
     tracker = await assistant.tracker(visitor)
     identity = tracker.identity
     shown = await assistant.tracker(identity.host) if identity.host else tracker
-    return View(visitor, shown, identity.since if identity.host else 0, identity.changes * APART)
+    return _View(visitor, shown, identity.since if identity.host else 0, identity.changes * APART)
 
 
-async def since(assistant: Assistant, view: View, after: int) -> dict[str, Any]:
+async def since(assistant: Assistant, view: _View, after: int) -> dict[str, Any]:
     """As `news`. The position is less than `after` when the page has seen another conversation: it loads this one."""
     count, seen = view.tracker.event_count, after - view.base if after else view.first
     if seen // APART:
@@ -271,7 +271,7 @@ async def since(assistant: Assistant, view: View, after: int) -> dict[str, Any]:
     return {"position": view.base + seen + len(events), "messages": messages}
 
 
-async def _events(assistant: Assistant, view: View, after: int) -> list[Event]:
+async def _events(assistant: Assistant, view: _View, after: int) -> list[Event]:
     most = min(view.tracker.event_count - after, LONGEST_HISTORY)
     return await assistant.store.events(view.tracker.conversation_id, after=after, limit=most)
 
