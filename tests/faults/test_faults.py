@@ -46,7 +46,7 @@ async def test_a_message_that_kills_three_times_is_set_aside_and_the_others_go_o
     other = Customer("other", "hook", "patient", (_ping(3), _ping(4)))
     key, message = poison.conversation_id, poison.lines[0].message_id
     name = warrant("action.before", key, f"action_pong {message}")
-    async with Run("sqlite", SEED, tmp_path, quiet=5) as run:
+    async with Run("sqlite", SEED, tmp_path, quiet=5, attempts=3) as run:
         await run.play([poison, other], [Fault("action.before", KILL, key, message, name, 0, times=3)])
         told = [event.get("text") or "" for event in await run.history(poison) if event["event"] == "bot"]
         entries = run.entries

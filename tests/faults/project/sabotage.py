@@ -25,8 +25,8 @@ STORE = os.environ.get("FAULTS_STORE", "")
 """The store's name in the configuration."""
 
 
-in_hand: dict[str, int] = {}
-"""By conversation: how often the message that is in hand was begun before. What dies three times counts as poison."""
+ATTEMPTS = int(os.environ.get("FAULTS_ATTEMPTS") or 0)
+"""After how many a message counts as poison, in place of the product's three."""
 
 
 def warrant(point: str, conversation_id: str, detail: str | None = None) -> str:
@@ -54,8 +54,7 @@ def is_fated(name: str) -> bool:
 def await_deed(name: str) -> None:
     """The whole process stands still, until the driver answers or is gone."""
     with socket.create_connection(("127.0.0.1", CONTROL)) as control:
-        told = {"warrant": name, "pid": os.getpid(), "attempts": max(in_hand.values(), default=0)}
-        control.sendall(json.dumps(told).encode() + b"\n")
+        control.sendall(json.dumps({"warrant": name, "pid": os.getpid()}).encode() + b"\n")
         control.recv(1)
 
 
@@ -64,18 +63,20 @@ def install() -> None:
     if not FOLDER or "wrapped" in globals():
         return
     globals()["wrapped"] = True
+    import bot.assistant
     from bot.action_execution import Actions
     from bot.assistant import Assistant
     from bot.registry import load_class
 
+    if ATTEMPTS:
+        bot.assistant.MOST_ATTEMPTS = ATTEMPTS
     store = load_class("store", STORE)
     _wrap(store, "accept", "inbox", lambda message, **_: (message.conversation_id, message.message_id))
     _wrap(store, "begin", "inbox", lambda message, **_: (message.conversation_id, message.message_id), _lease_of_begun)
     _wrap(store, "claim", "lease", lambda conversation_id: (conversation_id, None), _lease)
     _wrap(Assistant, "hear", "understanding", lambda message, tracker: (message.conversation_id, message.message_id))
     _wrap(Actions, "run", "action", _action)
-    _wrap(store, "commit", "commit", _turn, _committed)
-    _wrap(store, "release", "release", lambda lease, **_: (lease.conversation_id, None), _given_back)
+    _wrap(store, "commit", "commit", _turn, _lease)
     _wrap(store, "delivered", "strike", lambda lease: (lease.conversation_id, lease.deliveries[0].message.text))
 
 
@@ -87,9 +88,9 @@ def _wrap(
     method: str,
     step: str,
     place: Callable[..., Place],
-    then: Callable[[str, Any], None] = lambda conversation_id, result: None,
+    then: Callable[[Any], None] = lambda result: None,
 ) -> None:
-    """Points before, during and after a method; `then` hears of the conversation and the result."""
+    """Points before, during and after a method; `then` passes those that its result leads to."""
     original = getattr(cls, method)
 
     @functools.wraps(original)
@@ -106,31 +107,20 @@ def _wrap(
         else:
             result = await original(self, *args, **options)
         passage(f"{step}.after", conversation_id, detail)
-        then(conversation_id, result)
+        then(result)
         return result
 
     setattr(cls, method, passing)
 
 
-def _lease(conversation_id: str, lease: Any) -> None:
+def _lease(lease: Any) -> None:
     """A turn begins: with the first that waits."""
     if lease is not None and lease.messages:
-        in_hand[conversation_id] = lease.attempts
-        passage("turn.begun", conversation_id, lease.messages[0].message_id)
+        passage("turn.begun", lease.conversation_id, lease.messages[0].message_id)
 
 
-def _lease_of_begun(conversation_id: str, begun: Any) -> None:
-    _lease(conversation_id, begun.lease)
-
-
-def _committed(conversation_id: str, lease: Any) -> None:
-    """The turn is over; the next one begins, when more waits."""
-    in_hand.pop(conversation_id, None)
-    _lease(conversation_id, lease)
-
-
-def _given_back(conversation_id: str, _: None) -> None:
-    in_hand.pop(conversation_id, None)
+def _lease_of_begun(begun: Any) -> None:
+    _lease(begun.lease)
 
 
 def _action(name: str, tracker: Any) -> Place:
