@@ -161,11 +161,14 @@ class SQLiteStore:
         token, oldest = self._desk.reserve(key), self._desk.oldest(key)
         # The attempt that begins now is counted at the oldest message, which mostly is this one.
         insert = self._inserting(message, attempts=int(token is not None and oldest is None))
+        count = None
+        if token is not None and oldest:
+            count = _counting(key, oldest.message.message_id, oldest.attempts + 1)
 
         def write(connection: sqlite3.Connection) -> bool:
             is_new = insert(connection)
-            if is_new and token is not None and oldest:
-                _counting(key, oldest.message.message_id, oldest.attempts + 1)(connection)
+            if is_new and count:
+                count(connection)
             return is_new
 
         def then(is_new: bool) -> Begun | None:
@@ -370,10 +373,10 @@ class SQLiteStore:
         deliveries = [
             (key, _text(delivery.key), next(self._positions), self._closed(delivery)) for delivery in turn.deliveries
         ]
-        timers = [
-            (key, _text(timer.name), timer.due, self._closed(timer.message)) for timer in turn.timers if timer.message
-        ]
-        cancelled = [(key, _text(timer.name)) for timer in turn.timers if timer.message is None]
+        # The last word on a name counts.
+        last = {timer.name: timer for timer in turn.timers}.values()
+        timers = [(key, _text(one.name), one.due, self._closed(one.message)) for one in last if one.message]
+        cancelled = [(key, _text(one.name)) for one in last if one.message is None]
         now = time.time()
 
         def write(connection: sqlite3.Connection, start: int, end: int) -> None:

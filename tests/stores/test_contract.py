@@ -353,6 +353,16 @@ async def test_an_inbox_rests_so_that_more_may_come(store: Store) -> None:
     assert ids(lease.messages) == ["m1", "m2"]
 
 
+async def test_who_waits_for_a_message_that_rests_has_no_lease_but_the_answer(store: Store) -> None:
+    await store.accept(message("my", "m1"), wait=0.1)
+    begun = await store.begin(message("my", "m1"))
+    assert begun.lease is None
+    await store.accept(message("card", "m2"), wait=0.1)
+    await until_ready(store, Work("inbox", ANNA))
+    assert await answer(store, await store.claim(ANNA), messages=2) is None
+    assert await soon(begun.answer) == [a_reply("MY CARD")]
+
+
 async def test_a_turn_does_not_go_on_with_what_rests(store: Store) -> None:
     begun = await store.begin(message())
     await store.accept(message("more", "m2"), wait=0.1)
@@ -990,6 +1000,16 @@ async def test_a_timer_may_be_brought_forward(store: Store) -> None:
     await take_turn(store, said("now", "ok"), "m2", timers=(timer("tea", 0, "early"),))
     assert await soon(store.ready()) == Work("inbox", ANNA)
     assert await heard_after_all(store) == ["hi", "now", "early"]
+
+
+async def test_the_last_word_of_a_turn_on_a_timer_counts(durable_place: Any) -> None:
+    store = await durable_place.open()
+    timers = (Timer("tea"), timer("tea", 0, "tea"), timer("cake", 0, "cake"), Timer("cake"))
+    await take_turn(store, said("hi", "hello"), timers=timers)
+    await store.close()
+    store = await durable_place.open()
+    await until_ready(store, Work("inbox", ANNA))
+    assert await heard_after_all(store) == ["hi", "tea"]
 
 
 async def test_a_cancelled_timer_does_not_fire(store: Store) -> None:
