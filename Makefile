@@ -3,13 +3,14 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test bench conformance clean
+.PHONY: help run test bench faults conformance clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     set up, train if needed, and serve the default bot on http://localhost:5005"
 	@echo "make test    set up what the tests need, then ruff, mypy --strict and pytest"
 	@echo "make bench   measure speed and quality, beside Rasa's figures; DATA=folder adds BANKING77 and CLINC150"
+	@echo "make faults  kill, cut off and fill up what serves a bot, and judge from the ledger what customers got"
 	@echo "make conformance  ask real Rasa 3.6.21 (needs a Python 3.10) what it does, and whether we do the same"
 	@echo "make clean   remove the environment, trained models and the demo's conversations"
 
@@ -19,6 +20,8 @@ run: $(VENV)/.run
 test: $(VENV)/.test
 	@bash tests/need-browser.sh
 	@bash tests/need-redis.sh
+	@bash tests/need-postgres.sh
+	@bash tests/need-rabbitmq.sh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy bot channels actions
@@ -26,10 +29,15 @@ test: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/serve.py
+	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/stories.py
 	$(BIN)/python bench/knowledge.py
 	$(BIN)/frontdesk test nlu
 	$(if $(DATA),$(BIN)/python bench/nlu.py --data $(DATA),@echo "Understanding of public data: make bench DATA=folder with banking77/ and clinc150/")
+
+faults: $(VENV)/.test
+	@bash tests/need-redis.sh
+	$(BIN)/python tests/faults/driver.py
 
 conformance: $(VENV)/.test
 	@bash tests/conformance/judge.sh

@@ -13,8 +13,8 @@ from typing import Any
 
 from bot.assistant import Assistant
 from bot.brokers import Publisher
-from bot.errors import DeliveryError, StoreError, StoreUnavailable, describe
-from bot.interfaces import Channel, Delivery, EventBroker, OutboxLease
+from bot.errors import DeliveryError, StoreError, describe
+from bot.interfaces import Channel, Delivery, EventBroker, Lease, OutboxLease
 from bot.processes import GRACE, Control, loop_factory
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ AT_ONCE = 64
 """Conversations that one worker has in hand."""
 PAUSE = 1.0
 """Seconds until a store that does not answer is asked again."""
+LONGEST_CLEARING = 10.0
+"""Seconds that a message which was begun before waits until the others in hand are done."""
 LONGEST_DELIVERY = 30.0
 """Seconds that a platform may take to accept a reply."""
 MOST_DELAY = 300.0
@@ -64,9 +66,10 @@ class Worker:
         while True:
             await self._room.acquire()
             try:
-                while not self._assistant.has_model:
+                while not self._assistant.has_model:  # noqa: ASYNC110
                     await asyncio.sleep(PAUSE)
                 work = await self._assistant.store.ready()
+                lease = await self._assistant.store.claim(work.conversation_id) if work.kind == "inbox" else None
             except BaseException as error:
                 self._room.release()
                 if not isinstance(error, StoreError):
@@ -79,26 +82,37 @@ class Worker:
             if is_away:
                 log.warning("the store is back")
             is_away = False
-            do = self._answer if work.kind == "inbox" else self._deliver
-            self._spawn(do(work.conversation_id))
+            if work.kind == "outbox":
+                self._spawn(self._deliver(work.conversation_id))
+            elif lease and lease.attempts:
+                alone = self._spawn(self._work_alone(lease, set(self._tasks)))
+                await asyncio.wait({alone}, timeout=2 * LONGEST_CLEARING)
+            elif lease:
+                self._spawn(self._assistant.work(lease))
+            else:
+                self._room.release()
 
-    def _spawn(self, doing: Coroutine[Any, Any, None]) -> None:
+    async def _work_alone(self, lease: Lease, others: set[asyncio.Task[None]]) -> None:
+        """For a message of which its worker may have died before: with no other in hand, none dies with it."""
+        try:
+            if others:
+                await asyncio.wait(others, timeout=LONGEST_CLEARING)
+        except asyncio.CancelledError:
+            await self._assistant.store.release(lease)
+            raise
+        await self._assistant.work(lease)
+
+    def _spawn(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(doing)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._room.release()
         if not task.cancelled() and (error := task.exception()):
             log.error("a worker's task failed: %s", describe(error))
-
-    async def _answer(self, conversation_id: str) -> None:
-        try:
-            await self._assistant.work(await self._assistant.store.claim(conversation_id))
-        except StoreUnavailable as error:
-            log.warning("conversation %s: %s", conversation_id, error)
-            await asyncio.sleep(PAUSE)
 
     # ---- deliveries ----
 

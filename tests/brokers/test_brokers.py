@@ -24,13 +24,11 @@ from bot.brokers.sql import SQLBroker
 from bot.errors import ConfigError, EndpointError, UnknownName
 from bot.events import BotUttered, SlotSet, UserUttered, event_to_json
 from bot.interfaces import EventBroker, Published, StreamedEvent
-from tests.brokers.servers import RABBITMQ, KafkaPeer, RabbitServer, RedisServer, Server, free_port
+from tests.brokers.servers import KafkaPeer, RabbitServer, RedisServer, Server, free_port
 from tests.stores.postgres_server import PASSWORD, USER, postgres
 from tests.stores.redis_servers import cluster, sentinels
 
 pytestmark = pytest.mark.anyio
-
-needs_rabbitmq = pytest.mark.skipif(not RABBITMQ.exists(), reason="RabbitMQ is not here: bash tests/need-rabbitmq.sh")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +74,7 @@ class Case:
     """Waits for so many different ones; repeats are shown, too."""
 
 
-@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=needs_rabbitmq), "kafka", "file", "sql"])
+@pytest.fixture(params=["redis", "rabbitmq", "kafka", "file", "sql"])
 async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
     async with CASES[request.param](request, tmp_path) as made:
         yield made
@@ -251,7 +249,7 @@ async def test_a_broker_that_was_closed_opens_again(case: Case) -> None:
     assert values(await case.received(2)) == [0, 1]
 
 
-@pytest.mark.parametrize("name", ["redis_server", pytest.param("rabbit", marks=needs_rabbitmq)])
+@pytest.mark.parametrize("name", ["redis_server", "rabbit"])
 async def test_a_server_that_dies_and_comes_back_has_missed_nothing(
     request: pytest.FixtureRequest, tmp_path: Path, name: str
 ) -> None:
@@ -298,7 +296,6 @@ async def publish_at_last(broker: EventBroker, out: list[StreamedEvent]) -> None
 # ---- one by one ----------------------------------------------------------------------------------
 
 
-@needs_rabbitmq
 async def test_rabbitmq_gets_what_rasa_sends(rabbit: RabbitServer) -> None:
     broker = RabbitMQBroker(
         url=f"amqp://127.0.0.1:{rabbit.port}",
@@ -314,7 +311,6 @@ async def test_rabbitmq_gets_what_rasa_sends(rabbit: RabbitServer) -> None:
     assert (message.app_id, message.delivery_mode, message.headers, message.content_type) == ("staging", 2, {}, None)
 
 
-@needs_rabbitmq
 async def test_an_exchange_and_queues_that_are_there_are_used_as_they_are(rabbit: RabbitServer) -> None:
     import aio_pika
 
@@ -329,7 +325,6 @@ async def test_an_exchange_and_queues_that_are_there_are_used_as_they_are(rabbit
         assert len(await consume(rabbit, queue, 1)) == 1
 
 
-@needs_rabbitmq
 async def test_an_event_that_no_queue_takes_is_not_published(rabbit: RabbitServer) -> None:
     import aio_pika
 
@@ -344,7 +339,6 @@ async def test_an_event_that_no_queue_takes_is_not_published(rabbit: RabbitServe
     await broker.close()
 
 
-@needs_rabbitmq
 async def test_rabbitmq_says_no_to_a_wrong_password(rabbit: RabbitServer) -> None:
     broker = RabbitMQBroker(url=f"amqp://bot:hunter2@127.0.0.1:{rabbit.port}/")
     with pytest.raises(EndpointError, match=f"127.0.0.1:{rabbit.port} cannot be used") as caught:
@@ -352,7 +346,6 @@ async def test_rabbitmq_says_no_to_a_wrong_password(rabbit: RabbitServer) -> Non
     assert "hunter2" not in str(caught.value)
 
 
-@needs_rabbitmq
 async def test_rabbitmq_over_tls_with_a_certificate_of_ours(rabbit: RabbitServer, certificates: Path) -> None:
     url = f"amqps://bot:secret@localhost:{rabbit.tls_port}/%2F?cacertfile={certificates / 'ca.pem'}"
     ours = {"ssl_certfile": str(certificates / "client.pem"), "ssl_keyfile": str(certificates / "client.key")}
@@ -387,7 +380,7 @@ async def test_kafka_spreads_events_where_rasas_setting_says_so(kafka: KafkaPeer
     assert len({record.partition() for record in records}) > 1
 
 
-@pytest.mark.parametrize("kind", ["kafka", pytest.param("rabbitmq", marks=needs_rabbitmq)])
+@pytest.mark.parametrize("kind", ["kafka", "rabbitmq"])
 async def test_a_note_goes_out_for_an_event_that_the_broker_would_not_take(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
