@@ -86,25 +86,30 @@ def table(letters: Sequence[DeadLetter], *, show: bool) -> list[str]:
         for one in letters
     ]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(4)]
-    lines = []
-    for row in [head, *rows]:
+
+    def line(row: Sequence[str]) -> str:
         cells = [cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)]
-        lines.append("  ".join([*cells, " ".join(row[4].split())]))
-    if show:
-        # The head has none.
-        for number, letter in reversed(list(enumerate(letters, 1))):
-            lines.insert(number + 1, f"    {_said(letter)}")
+        return printable("  ".join([*cells, " ".join(row[4].split())]))
+
+    lines = [line(head)]
+    for letter, row in zip(letters, rows, strict=True):
+        lines += [line(row), f"    {said_in(letter)}"] if show else [line(row)]
     return lines
 
 
-def _said(letter: DeadLetter) -> str:
-    """In one line, without what a terminal would obey."""
+def said_in(letter: DeadLetter) -> str:
+    """The text of the message or the reply, in one line that is not endless."""
     from bot.messages import UserMessage
 
     content = letter.content
     text = (content.payload or content.text) if isinstance(content, UserMessage) else content.message.text
-    shown = "".join(character if character.isprintable() else " " for character in text or "(no text)")
+    shown = printable(text or "(no text)")
     return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _to_each(folder: Path, ids: Sequence[str], every: bool, do: Callable[[Store, str], Awaitable[bool]]) -> int:
@@ -121,10 +126,9 @@ def _to_each(folder: Path, ids: Sequence[str], every: bool, do: Callable[[Store,
     outcome = asyncio.run(_with_store(folder, to_all))
     missing = [one for one, done in outcome if not done]
     if missing and not every:
-        raise FrontdeskError(
-            f"there is no dead letter {', '.join(missing)}: tried again or dropped before. "
-            f"{count(len(outcome) - len(missing), 'other')} found"
-        )
+        others = count(len(outcome) - len(missing), "other")
+        done = f"; with the {others} it was done" if len(outcome) > len(missing) else ""
+        raise FrontdeskError(f"there is no dead letter {', '.join(missing)}: tried again or dropped before{done}")
     return len(outcome) - len(missing)
 
 

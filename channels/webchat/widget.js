@@ -520,7 +520,7 @@
       } else if (outcome instanceof Refused) this.refuse(id, outcome.status);
       else if (outcome) {
         const shown = new Set(outcome.messages.map((message) => message.id));
-        // One that was given up is not part of the conversation.
+        // What was answered long ago is not news.
         for (const { message_id } of batch) if (!shown.has(message_id)) this.settle(message_id);
         this.receive(after, outcome);
       }
