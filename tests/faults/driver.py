@@ -58,9 +58,8 @@ AFTERMATH = 4.0
 """Seconds that are left to whatever might still come twice."""
 SUPERVISED = "web-2"
 """The process that keeps two others."""
-CUSTOMERS = 12
-FAULTS = 20
-"""Of one act."""
+CUSTOMERS, LENGTH, FAULTS = 12, 10, 20
+"""Of one act: customers, messages of each, faults."""
 
 Say = Callable[[str], None]
 
@@ -77,9 +76,9 @@ class Run:
         self._say = say
         self._quiet = quiet
         self._attempts = attempts
-        self._ledger = Ledger(folder / "ledger.jsonl")
         self._warrants = folder / "warrants"
-        self._warrants.mkdir()
+        self._warrants.mkdir(parents=True)
+        self._ledger = Ledger(folder / "ledger.jsonl")
         self._secret = secrets.token_hex(16)
         self._bank = folder / "bank.db"
         self._platform = Platform(folder / "ledger.jsonl", str(seed), self._secret)
@@ -201,9 +200,9 @@ class Run:
 
     # ---- the acts ----
 
-    async def act(self, number: int, count: int, *, size: int = CUSTOMERS) -> None:
-        """`size` new customers, and so many faults while they talk."""
-        cast = customers(self.seed, number, size)
+    async def act(self, number: int, count: int, *, size: int = CUSTOMERS, length: int = LENGTH) -> None:
+        """`size` new customers with `length` messages each, and so many faults while they talk."""
+        cast = customers(self.seed, number, size, length=length)
         await self.play(cast, faults(self.seed, number, self.store, cast, count))
 
     async def play(self, cast: Sequence[Customer], plan: Sequence[Fault]) -> None:
@@ -464,10 +463,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = given.keep or Path(tempfile.mkdtemp(prefix="faults-"))
     total = Verdict()
     for store in stores:
-        place = folder / store
-        place.mkdir(parents=True)
         count = round(given.kill_points * SHARES[store] / whole)
-        verdict = asyncio.run(prove(store, seed, count, place))
+        verdict = asyncio.run(prove(store, seed, count, folder / store))
         if not verdict.is_clean:
             print(f"  again: python tests/faults/driver.py --store {store} --kill-points {count} --seed {seed}")
         total.kill_points += verdict.kill_points

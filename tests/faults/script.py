@@ -43,17 +43,17 @@ class Customer:
         return {**asdict(self), "conversation_id": self.conversation_id}
 
 
-def customers(seed: int, act: int, count: int) -> list[Customer]:
-    """`count` customers of the act (a number), each with eight to twelve messages."""
+def customers(seed: int, act: int, count: int, *, length: int) -> list[Customer]:
+    """`count` customers of the act (a number), each with `length` messages, or up to two more."""
     draw = random.Random(f"customers {seed} {act}")
-    return [_customer(draw, act, number) for number in range(count)]
+    return [_customer(draw, act, number, length) for number in range(count)]
 
 
-def _customer(draw: random.Random, act: int, number: int) -> Customer:
+def _customer(draw: random.Random, act: int, number: int, length: int) -> Customer:
     channel = "rest" if draw.random() < 0.25 else "hook"
     manner: Manner = "patient" if channel == "rest" else draw.choice(("patient", "patient", "quick", "burst"))
     first = act * 100_000 + number * 100 + 1
-    lines = _lines(draw, f"c{act}-{number}", first, draw.randint(8, 12), manner)
+    lines = _lines(draw, f"c{act}-{number}", first, length, manner)
     return Customer(f"c{act}-{number}", channel, manner, tuple(lines))
 
 

@@ -163,8 +163,11 @@ def test_a_ledger_reads_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_seed_always_makes_the_same_customers_and_no_two_replies_are_alike() -> None:
-    cast = [*customers(3, 0, 12), *customers(3, 1, 12)]
-    assert cast == [*customers(3, 0, 12), *customers(3, 1, 12)]
+    def make() -> list[Customer]:
+        return [*customers(3, 0, 12, length=10), *customers(3, 1, 12, length=10)]
+
+    cast = make()
+    assert cast == make()
     replies = [reply for customer in cast for line in customer.lines for reply in line.replies]
     assert len(replies) == len(set(replies))
 
