@@ -85,12 +85,13 @@ class Conversations(RuleBasedStateMachine):
 
     # ---- the inbox ----
 
-    @rule(worker=workers, name=names, message_id=message_ids)
-    def accept(self, worker: int, name: str, message_id: str) -> None:
-        is_new = not self.is_known(name, message_id)
-        assert self.do(self.stores[worker].accept(message(name, message_id))) == is_new
-        if is_new:
-            self.arrived(name, message_id)
+    @rule(worker=workers, name=names, messages=st.lists(message_ids, min_size=1, max_size=4))
+    def accept(self, worker: int, name: str, messages: list[str]) -> None:
+        for message_id in messages:
+            is_new = not self.is_known(name, message_id)
+            assert self.do(self.stores[worker].accept(message(name, message_id))) == is_new
+            if is_new:
+                self.arrived(name, message_id)
         self.check(name)
 
     @rule(worker=workers, name=names, message_id=message_ids)
@@ -288,15 +289,9 @@ class Conversations(RuleBasedStateMachine):
     @rule(worker=workers, data=st.data(), back=st.booleans())
     def decide_on_a_dead_letter(self, worker: int, data: st.DataObject, back: bool) -> None:
         store = self.stores[worker]
+        assert self.known_letters() == self.letters
+        number = data.draw(st.integers(0, len(self.letters) - 1))
         found = self.do(store.dead_letters())
-        known = [
-            (letter.conversation_id.removeprefix("rest:"), "message", letter.content.message_id)
-            if isinstance(letter.content, UserMessage)
-            else (letter.conversation_id.removeprefix("rest:"), "delivery", letter.content.key)
-            for letter in found
-        ]
-        assert known == self.letters
-        number = data.draw(st.integers(0, len(known) - 1))
         assert self.do(store.revive(found[number].id) if back else store.bury(found[number].id))
         name, kind, one = self.letters.pop(number)
         talk = self.talks[name]
@@ -307,8 +302,17 @@ class Conversations(RuleBasedStateMachine):
             talk.outbox.append((one, 0))
         self.check(name)
 
+    def known_letters(self) -> list[tuple[str, str, str]]:
+        return [
+            (letter.conversation_id.removeprefix("rest:"), "message", letter.content.message_id)
+            if isinstance(letter.content, UserMessage)
+            else (letter.conversation_id.removeprefix("rest:"), "delivery", letter.content.key)
+            for letter in self.do(self.stores[0].dead_letters())
+        ]
+
     # ---- the whole ----
 
+    @precondition(lambda self: any(len(talk.events) > 5 for talk in self.talks.values()))
     @rule(worker=workers, name=names)
     def delete(self, worker: int, name: str) -> None:
         talk = self.talks[name]
@@ -327,9 +331,11 @@ class Conversations(RuleBasedStateMachine):
         self.letters = [one for one in self.letters if one[0] != name]
         self.answers = [one for one in self.answers if one[0] != name]
         self.talks[name] = Talk()
+        assert self.known_letters() == self.letters
         self.check(name)
 
     @precondition(lambda self: self.kind.durable and not self.kind.shared)
+    @precondition(lambda self: self.arrivals or any(talk.outbox for talk in self.talks.values()))
     @rule()
     def restart(self) -> None:
         """With everything in hand: whoever waited for an answer has to ask again, and every attempt counts."""
@@ -341,6 +347,9 @@ class Conversations(RuleBasedStateMachine):
         for name, talk in self.talks.items():
             talk.holder = talk.deliverer = None
             self.check(name)
+            self.claim(0, name)
+            self.release(name, failed=False)
+            self.claim_outbox(1, name)
 
     @rule(name=names, after=st.integers(0, 12), limit=st.none() | st.integers(0, 12))
     def read(self, name: str, after: int, limit: int | None) -> None:
