@@ -247,7 +247,7 @@ class Assistant:
         if message.kind != "message":
             await reminders.take(self, tracker, message)
             return
-        joining.arrive(self, tracker, message)
+        await joining.arrive(self, tracker, message)
         await self.start_session_if_due(tracker)
         await self.answer(tracker, await self.hear(message, tracker), message)
 

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.events import IdentityChanged, SlotSet
+from bot.events import IdentityChanged, SlotSet, UserUttered
 from bot.messages import EMPTY
 
 MOST_REFUSED = 5
@@ -45,15 +45,17 @@ class Code:
 class Identity:
     """`since` counts the events that the `host` had when this conversation joined it; `changes`, joining and leaving.
 
-    `refused` are the times (seconds since 1970) of the latest codes that opened nothing. `trust` is that of the channel
-    on which the customer wrote last, None while all came on the conversation's own. `kept` are values of sensitive
-    slots that were given on channels of another trust: slot → value by trust (as text, as JSON has it).
+    `latest` is the guest who wrote last, None when that was the host's own customer. `refused` are the times (seconds
+    since 1970) of the latest codes that opened nothing. `trust` is that of the channel on which the customer wrote
+    last, None while all came on the conversation's own. `kept` are values of sensitive slots that were given on
+    channels of another trust: slot → value by trust (as text, as JSON has it).
     """
 
     host: str | None = None
     since: int = 0
     changes: int = 0
     guests: tuple[str, ...] = ()
+    latest: str | None = None
     code: Code | None = None
     refused: tuple[float, ...] = ()
     trust: int | None = None
@@ -76,17 +78,28 @@ class Identity:
             case "joined", {"host": str(host)}:
                 # Its own guests move on with it.
                 since, changes = data.get("since", 0), self.changes + 1
-                return dataclasses.replace(self, host=host, since=since, changes=changes, guests=(), code=None)
+                return dataclasses.replace(
+                    self, host=host, since=since, changes=changes, guests=(), latest=None, code=None
+                )
             case "left", _:
                 return dataclasses.replace(self, host=None, changes=self.changes + 1)
             case "guest_joined", {"guest": str(guest)}:
                 others = (one for one in self.guests if one != guest)
                 return dataclasses.replace(self, guests=(*others, guest), code=None)
             case "guest_left", {"guest": str(guest)}:
-                return dataclasses.replace(self, guests=tuple(one for one in self.guests if one != guest))
+                latest = self.latest if self.latest != guest else None
+                others = (one for one in self.guests if one != guest)
+                return dataclasses.replace(self, guests=tuple(others), latest=latest)
             case "trust", {"trust": int(trust)}:
                 return dataclasses.replace(self, trust=trust)
         return self
+
+    def after_message(self, message: UserUttered) -> Identity:
+        """With a message of the customer's taken in; who sent it stands in its metadata (see `passed_on`)."""
+        origin = message.metadata.get("joined")
+        guest = origin.get("from") if isinstance(origin, Mapping) else None
+        latest = guest if guest in self.guests else None
+        return self if latest == self.latest else dataclasses.replace(self, latest=latest)
 
     def after_slot(self, event: SlotSet, before: Any) -> Identity:
         """With a sensitive slot set, which had the value `before`.
@@ -115,6 +128,7 @@ class Identity:
             "since": self.since,
             "changes": self.changes,
             "guests": self.guests,
+            "latest": self.latest,
             "code": dataclasses.asdict(self.code) if self.code else None,
             "refused": self.refused,
             "trust": self.trust,

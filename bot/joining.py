@@ -259,10 +259,13 @@ async def _enter(assistant: Assistant, tracker: Tracker, message: UserMessage, c
     identity = tracker.identity
     by = _digest(message.conversation_id, message.message_id)
     found: Code | None = None
-    if identity.may_try(time.time()):
-        found = await _open_code(assistant, code.key, by) if code.key else None
-        if found is None:
-            tracker.apply(IdentityChanged(change="refused"))
+    tries = identity.may_try(time.time())
+    if tries and code.key:
+        found = await _open_code(assistant, tracker, code.key, by)
+    if not found and identity.host is None:
+        await assistant.start_session_if_due(tracker)
+    if not found and tries:
+        tracker.apply(IdentityChanged(change="refused"))
     name = "utter_join_refused"
     if found and found.conversation_id == tracker.conversation_id:
         name = "utter_join_here"
@@ -279,10 +282,12 @@ async def _enter(assistant: Assistant, tracker: Tracker, message: UserMessage, c
     return True
 
 
-async def _open_code(assistant: Assistant, key: str, by: str) -> Code | None:
-    """What the record says of a code that is open, or was used by this very message in an earlier attempt."""
+async def _open_code(assistant: Assistant, tracker: Tracker, key: str, by: str) -> Code | None:
+    """What the record says of a code that is open, or has led here: to the same host, or in an earlier attempt."""
     code = (await assistant.tracker(_record_id(key))).identity.code
-    return code if code and code.expires > time.time() and code.used_by in (None, by) else None
+    if code is None or code.expires <= time.time():
+        return None
+    return code if code.used_by in (None, by) or code.conversation_id == tracker.identity.host else None
 
 
 async def _may_join(assistant: Assistant, tracker: Tracker, code: Code) -> bool:
@@ -402,7 +407,7 @@ async def take(assistant: Assistant, tracker: Tracker, message: UserMessage) -> 
 
 async def _welcome(assistant: Assistant, tracker: Tracker, message: UserMessage) -> None:
     """Another conversation has joined this one: both hear so, and a question that is open is asked again."""
-    arrive(assistant, tracker, message)
+    await arrive(assistant, tracker, message)
     if message.metadata.get("is_known"):
         return
     language = message.language or assistant.languages[0]
@@ -417,9 +422,12 @@ async def _welcome(assistant: Assistant, tracker: Tracker, message: UserMessage)
         assistant.actions.log_failure(error, tracker)
 
 
-def arrive(assistant: Assistant, tracker: Tracker, message: UserMessage) -> None:
+async def arrive(assistant: Assistant, tracker: Tracker, message: UserMessage) -> None:
     """Before a message is taken: who has written, and on a channel of which trust."""
     if message.joined_to:
+        if not tracker.event_count:
+            # The host was erased.
+            await assistant.start_session_if_due(tracker)
         guest = message.metadata["joined"]["from"]
         if guest not in tracker.identity.guests:
             tracker.apply(IdentityChanged(change="guest_joined", data={"guest": guest}))
@@ -464,15 +472,8 @@ def addresses(tracker: Tracker, channel: str | None, message: UserMessage | None
         return [named[-1] if named else (channel, tracker.sender_id)]
     if message.kind == "joined":
         return [(message.channel, message.sender_id), (own, sender)]
-    latest = guest_of(tracker) if message.kind in ("reminder", "scheduled") else None
+    latest = tracker.identity.latest if message.kind in ("reminder", "scheduled") else None
     return [latest.partition(":")[::2] if latest else (message.channel, message.sender_id)]
-
-
-def guest_of(tracker: Tracker) -> str | None:
-    """The guest who has sent the latest message; None when it was written to this conversation itself."""
-    origin = tracker.latest_message.metadata.get("joined") if tracker.latest_message else None
-    guest = origin.get("from") if isinstance(origin, dict) else None
-    return guest if guest in tracker.identity.guests else None
 
 
 async def say(
@@ -498,7 +499,7 @@ async def action_join_code(tracker: Tracker, actions: Actions) -> list[Event]:
 
 async def action_leave(tracker: Tracker, actions: Actions) -> list[Event]:
     """Takes the chat that asks for it out of the conversation; on the conversation's own channel, all the others."""
-    by = guest_of(tracker)
+    by = tracker.identity.latest
     guests = (by,) if by else tracker.identity.guests
     by = by or tracker.conversation_id
     left = [IdentityChanged(change="guest_left", data={"guest": guest, "by": by}) for guest in guests]

@@ -268,6 +268,8 @@ class Tracker:
                 self.latest_message = event
                 self.followup_action = None
                 self.session_ended = False
+                if self.identity.guests and not event.is_external:
+                    self.identity = self.identity.after_message(event)
                 self.latest_input_channel = event.input_channel or self.latest_input_channel
                 self.language = event.parse_data.get("language") or self.language
                 self.history.user_uttered(self._user_state(event))
