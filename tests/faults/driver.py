@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -260,23 +261,23 @@ class Run:
     async def _do(self, fault: Fault, pid: int, seconds: float) -> None:
         match fault.deed:
             case "kill":
-                os.kill(pid, signal.SIGKILL)
+                _kill(pid)
                 await _end_of(pid)
             case "supervisor killed":
                 supervisor = next(one for one in self._fleet.processes if one.name == SUPERVISED)
                 if supervisor.pid is not None and supervisor.is_ready.is_set():
-                    os.kill(supervisor.pid, signal.SIGKILL)
+                    _kill(supervisor.pid)
             case "pause":
                 # Longer than a lease: who wakes up has lost it, and must notice.
                 await asyncio.sleep(LEASE + seconds)
-            case "cut" | "black hole" | "deaf" | "slow":
+            case "cut" | "black hole" | "deaf" | "slow" if _is_alive(pid):
                 proxy = self._proxies[_name_of(pid)]
                 _spoil_network(fault.deed, proxy)
                 self._later(seconds, _call(proxy.mend))
-            case "disk full" if self.store == "sqlite":
+            case "disk full" if self.store == "sqlite" and _is_alive(pid):
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
                 self._later(seconds, lambda: _free_disk_of(pid))
-            case _:
+            case _ if _is_alive(pid):
                 await self._server.acquire()
                 try:
                     mends = await self._trouble_server(fault.deed)
@@ -405,6 +406,12 @@ def _call(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     return call
 
 
+def _kill(pid: int) -> None:
+    """It may have died with another."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 async def _free_disk_of(pid: int) -> None:
     if _is_alive(pid):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -421,7 +428,7 @@ def _is_alive(pid: int) -> bool:
     """A process whose parent has not noticed yet is dead."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in "ZX"
 

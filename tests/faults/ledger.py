@@ -106,11 +106,7 @@ def _judge_turns(
 ) -> list[str]:
     """The message ids in the order of their turns, each once."""
     key = customer.conversation_id
-    heard = [
-        event.get("message_id") or ""
-        for event in history
-        if event["event"] == "user" and not (event.get("metadata") or {}).get("is_external")
-    ]
+    heard = [message for event in history for message in _heard(event)]
     script = {line.message_id for line in customer.lines}
     acknowledged: dict[str, int] = {}
     sent: dict[str, int] = {}
@@ -136,6 +132,15 @@ def _judge_turns(
         if before:
             verdict.out_of_order.append(f"{key}: the turn of {message} came before that of {before[0]}")
     return turns
+
+
+def _heard(event: Mapping[str, Any]) -> list[str]:
+    """The ids of the messages that a turn is about: several, where they were typed in a row."""
+    metadata = event.get("metadata") or {}
+    if event["event"] != "user" or metadata.get("is_external"):
+        return []
+    together = [message["message_id"] for message in metadata.get("messages", ())]
+    return together or [event.get("message_id") or ""]
 
 
 def visible(entries: Iterable[Entry]) -> list[str]:

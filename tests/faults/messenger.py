@@ -208,7 +208,8 @@ class Messenger:
     async def receive(self, request: web.Request) -> web.StreamResponse:
         """A reply. What happens to an attempt depends on the seed, the reply and the attempt's number alone."""
         body = await request.json()
-        key, text, conversation = request.headers["Idempotency-Key"], body["text"], f"hook:{body['to']}"
+        key, text = request.headers["Idempotency-Key"], body["text"]
+        conversation = f"{body['channel']}:{body['to']}"
         attempt = self._attempts[text] = self._attempts.get(text, 0) + 1
         draw = self._draw(f"reply {text} {attempt}")
         trouble = draw.random() if attempt <= LATEST_TROUBLE else 1.0

@@ -55,6 +55,18 @@ def points(customer: Customer, line: Line) -> Iterator[tuple[str, str | None]]:
     if customer.channel == "hook" and customer.manner == "patient":
         # Only there it is sure whose turn is next.
         yield "lease.before", None
+    if customer.channel != "row" or line is customer.lines[0]:
+        # What is typed in a row is known by the first of it.
+        yield from _points_of_turn(line)
+    for reply in (*line.replies, *line.later) if customer.channel != "rest" else ():
+        yield "delivery.before", reply
+        yield "delivery.after", reply
+        for moment in ("before", "during", "after"):
+            yield f"strike.{moment}", reply
+
+
+def _points_of_turn(line: Line) -> Iterator[tuple[str, str | None]]:
+    message = line.message_id
     yield "turn.begun", message
     yield "understanding.before", message
     yield "understanding.after", message
@@ -68,11 +80,6 @@ def points(customer: Customer, line: Line) -> Iterator[tuple[str, str | None]]:
         yield f"commit.{moment}", message
     if line.later:
         yield "reminder.before", line.text.rpartition(" ")[2]
-    for reply in (*line.replies, *line.later) if customer.channel == "hook" else ():
-        yield "delivery.before", reply
-        yield "delivery.after", reply
-        for moment in ("before", "during", "after"):
-            yield f"strike.{moment}", reply
 
 
 def faults(seed: int, act: int, store: str, customers: Sequence[Customer], count: int) -> list[Fault]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
+    """`channel` is hook, row (where what is typed in a row is one turn) or rest."""
+
     name: str
     channel: str
     manner: Manner
@@ -50,18 +52,28 @@ def customers(seed: int, act: int, count: int, *, length: int) -> list[Customer]
 
 
 def _customer(draw: random.Random, act: int, number: int, length: int) -> Customer:
-    channel = "rest" if draw.random() < 0.25 else "hook"
-    manner: Manner = "patient" if channel == "rest" else draw.choice(("patient", "patient", "quick", "burst"))
+    manner: Manner = draw.choice(("patient", "patient", "quick", "burst"))
+    channel = draw.choice(_CHANNELS[manner])
     first = act * 100_000 + number * 100 + 1
-    lines = _lines(draw, f"c{act}-{number}", first, length, manner)
+    kinds = _KINDS["row" if channel == "row" else manner]
+    lines = _lines(draw, f"c{act}-{number}", first, length, kinds)
     return Customer(f"c{act}-{number}", channel, manner, tuple(lines))
 
 
-def _lines(draw: random.Random, name: str, first: int, count: int, manner: Manner) -> Iterator[Line]:
+_CHANNELS: dict[Manner, tuple[str, ...]] = {"patient": ("hook", "rest"), "quick": ("hook", "row"), "burst": ("hook",)}
+_KINDS = {
+    "patient": ("ping", "think", "transfer", "transfer"),
+    "quick": ("ping", "think", "transfer", "transfer"),
+    # What is asked in a form depends on the order, which a burst leaves open; a reminder would interrupt it.
+    "burst": ("ping", "ping", "remind"),
+    # Several of these may be one turn.
+    "row": ("ping",),
+}
+
+
+def _lines(draw: random.Random, name: str, first: int, count: int, kinds: Sequence[str]) -> Iterator[Line]:
     n = first
     while n < first + count:
-        # What is asked in a form depends on the order, which a burst leaves open; a reminder would interrupt it.
-        kinds = ("ping", "ping", "remind") if manner == "burst" else ("ping", "think", "transfer", "transfer")
         kind = draw.choice(kinds)
         match kind:
             case "ping":

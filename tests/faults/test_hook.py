@@ -102,8 +102,8 @@ def test_the_platform_keeps_what_we_cannot_keep(
 
 
 def test_the_key_is_the_messages_and_not_the_envelopes() -> None:
-    first = read_message(json.loads(BODY))
-    again = read_message(json.loads(BODY.replace(b"e1", b"e2")))
+    first = read_message(json.loads(BODY), "hook")
+    again = read_message(json.loads(BODY.replace(b"e1", b"e2")), "hook")
     assert (first.message_id, first.conversation_id, first.timestamp) == ("m1", "hook:anna", 5.0)
     assert first == again
 
@@ -131,7 +131,9 @@ async def send(answer: web.Response) -> list[tuple[str, Any]]:
 
 
 async def test_a_reply_goes_out_with_its_key() -> None:
-    assert await send(web.json_response({"ok": True})) == [("key-1", {"to": "anna", "text": "Hello."})]
+    assert await send(web.json_response({"ok": True})) == [
+        ("key-1", {"channel": "hook", "to": "anna", "text": "Hello."})
+    ]
 
 
 @pytest.mark.parametrize(

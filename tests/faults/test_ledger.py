@@ -88,6 +88,14 @@ def test_a_reminder_comes_once_wherever_it_comes() -> None:
     assert found("shall remind you of 1", "2 went to 3").lost
 
 
+def test_what_was_typed_in_a_row_is_one_turn_of_each() -> None:
+    together = {"messages": [{"message_id": "m1"}, {"message_id": "m2"}]}
+    events = history(Line("m1", "", (*PING.replies, *PAY.replies), ()))
+    events[0]["metadata"] = together
+    assert verdict(events=events).is_clean
+    assert verdict(events=[*events, {"event": "user", "message_id": "m2"}]).twice == [f"{KEY}: 2 turns of m2"]
+
+
 def test_two_turns_of_a_message_are_found() -> None:
     found = verdict(events=history(PING, PING, PAY))
     assert f"{KEY}: 2 turns of m1" in found.twice

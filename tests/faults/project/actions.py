@@ -34,9 +34,11 @@ class Pong(Action):
         return "action_pong"
 
     async def run(self, dispatcher: Dispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Any]:
-        which = number(tracker.latest_message.text if tracker.latest_message else None)
-        dispatcher.utter_message(text=f"pong {which}, one of two")
-        dispatcher.utter_message(text=f"pong {which}, two of two")
+        text = tracker.latest_message.text if tracker.latest_message else None
+        # Several, where they were typed in a row.
+        for line in (text or "").splitlines():
+            dispatcher.utter_message(text=f"pong {number(line)}, one of two")
+            dispatcher.utter_message(text=f"pong {number(line)}, two of two")
         return []
 
 

@@ -25,24 +25,27 @@ from bot.http import answer_json, bad_request, id_of, object_of, parse_json, rea
 from bot.interfaces import Delivery
 from bot.messages import UserMessage
 
-NAME = "hook"
 LEEWAY = 300.0
 """Seconds that the time of a signed request may differ from ours: an older one is somebody's recording."""
 
 
 class Hook:
-    """`secret` signs what comes in, `platform` is the address that replies go to, `timeout` is in seconds."""
+    """`secret` signs what comes in, `platform` is the address that replies go to, `timeout` is in seconds.
 
-    name = NAME
+    What comes within `wait` seconds is one turn.
+    """
 
-    def __init__(self, *, secret: str, platform: str, timeout: float = 10.0) -> None:
+    name = "hook"
+
+    def __init__(self, *, secret: str, platform: str, timeout: float = 10.0, wait: float = 0.0) -> None:
         self.secret = secret
+        self.wait = wait
         self._platform = platform.rstrip("/")
         self._timeout = aiohttp.ClientTimeout(timeout)
         self._session: aiohttp.ClientSession | None = None
 
     def routes(self, assistant: Assistant) -> Sequence[Route]:
-        return [Route(f"/webhooks/{NAME}/webhook", partial(receive, self.secret, assistant), methods=["POST"])]
+        return [Route(f"/webhooks/{self.name}/webhook", partial(receive, self, assistant), methods=["POST"])]
 
     async def send(self, delivery: Delivery) -> None:
         sabotage.passage("delivery.before", delivery.conversation_id, delivery.message.text)
@@ -52,7 +55,7 @@ class Hook:
         try:
             async with self._session.post(
                 f"{self._platform}/send",
-                json={"to": delivery.sender_id, "text": delivery.message.text},
+                json={"channel": self.name, "to": delivery.sender_id, "text": delivery.message.text},
                 headers={"Idempotency-Key": delivery.key},
             ) as response:
                 body = await response.json(content_type=None)
@@ -67,6 +70,12 @@ class Hook:
             await self._session.close()
 
 
+class Row(Hook):
+    """The same platform, for customers who type in a row."""
+
+    name = "row"
+
+
 def delivery_error(what: str, status: int, body: Any) -> DeliveryError:
     """What a refusal of the platform means: later, or never."""
     return DeliveryError(
@@ -77,11 +86,12 @@ def delivery_error(what: str, status: int, body: Any) -> DeliveryError:
     )
 
 
-async def receive(secret: str, assistant: Assistant, request: Request) -> Response:
+async def receive(hook: Hook, assistant: Assistant, request: Request) -> Response:
     """200 when the message is durable, and only then; the platform keeps it otherwise."""
     body = await read_body(request)
-    check_signature(secret, request.headers.get("x-hook-time", ""), request.headers.get("x-hook-signature", ""), body)
-    message = read_message(parse_json(body))
+    time_sent, given = (request.headers.get(f"x-hook-{name}", "") for name in ("time", "signature"))
+    check_signature(hook.secret, time_sent, given, body)
+    message = read_message(parse_json(body), hook.name)
     request.scope["conversation_id"] = message.conversation_id
     await assistant.accept(message)
     return answer_json({"ok": True})
@@ -104,7 +114,7 @@ def check_signature(secret: str, sent_at: str, given: str, body: bytes) -> None:
         raise InvalidSignature("the request was signed too long ago: check the clocks, and send it again")
 
 
-def read_message(data: Any) -> UserMessage:
+def read_message(data: Any, channel: str) -> UserMessage:
     """The platform's envelope as our message. The key is the message's id, never the envelope's."""
     if not isinstance(data, dict):
         raise bad_request("The body must be a JSON object.")
@@ -116,7 +126,7 @@ def read_message(data: Any) -> UserMessage:
     return UserMessage(
         text=text_of(message, "text"),
         sender_id=sender,
-        channel=NAME,
+        channel=channel,
         message_id=message_id,
         timestamp=float(at) if isinstance(at, int | float) else time.time(),
     )
