@@ -16,7 +16,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from redis.crc import key_slot
@@ -76,6 +76,10 @@ class _Held:
     is_by_message: bool
     recent: _Recent | None = None
     """None: it has to be read."""
+    shown: frozenset[bytes] = frozenset()
+    """The ids of its messages."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is another one."""
 
 
 class RedisStore:
@@ -240,6 +244,10 @@ class RedisStore:
         token, attempts, messages, state = reply
         return self._lease(conversation_id, token, attempts, messages, self._recent(conversation_id, state, known))
 
+    async def arrival(self, lease: Lease) -> None:
+        held = self._held.get(_name(lease)) or _Held(is_by_message=True)
+        await held.arrived.wait()
+
     async def pending(self) -> list[UserMessage]:
         await self._opened()
         found: list[tuple[int, UserMessage]] = []
@@ -306,7 +314,8 @@ class RedisStore:
         is_by_message: bool = True,
     ) -> Lease:
         messages = tuple(self._bodies.message(entry, conversation_id) for entry in entries)
-        self._held[conversation_id, token] = _Held(is_by_message, recent)
+        shown = frozenset(as_bytes(message.message_id) for message in messages)
+        self._held[conversation_id, token] = _Held(is_by_message, recent, shown)
         return Lease(conversation_id, token, messages, attempts)
 
     # ---- the turn ----
@@ -744,6 +753,12 @@ class RedisStore:
             case b"d":
                 deleted = rest.decode()
                 self._answers.fail(deleted, StoreError(f"'{deleted}' was deleted before its message was answered"))
+            case b"n":
+                token, length, rest = rest.split(b":", 2)
+                key, message_id = _cut(rest, int(length))
+                held = self._held.get((key.decode(), int(token)))
+                if held is not None and message_id not in held.shown:
+                    held.arrived.set()
             case b"h":
                 token, member = rest.split(b":", 1)
                 self._asked(int(token), member[:1], member[1:].decode())
@@ -811,6 +826,7 @@ class RedisStore:
 
     async def _open_up(self) -> None:
         await self._check_format()
+        await self._check_keys()
         await self._rounds.look(self._partitions)
         loop = asyncio.get_running_loop()
         is_listening = loop.create_future()
@@ -841,6 +857,11 @@ class RedisStore:
             " it, or another program. Give the store another 'key_prefix'"
         )
 
+    async def _check_keys(self) -> None:
+        """What others have encrypted can be read here (see `Seal.mark`)."""
+        key = as_bytes(f"{self._prefix}:seal")
+        await self._redis.command("SET", key, self._bodies.mark(await self._redis.command("GET", key)))
+
     async def close(self) -> None:
         if self._closed:
             return
@@ -864,7 +885,7 @@ class RedisStore:
     def _farewell(self) -> Iterator[Awaitable[Any]]:
         """Others need not wait until they find that this process is gone."""
         for key, token in self._held:
-            yield self._run("release", key, token, "", "1")
+            yield self._run("release", key, token, "", "")
         for key, token in self._delivering:
             yield self._run("outbox", key, "release", token, "")
         for partition in self._partitions:

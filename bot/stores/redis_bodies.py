@@ -39,6 +39,10 @@ class Bodies:
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
 
+    def mark(self, earlier: bytes | None) -> bytes:
+        """See `Seal.mark`."""
+        return self._seal.mark(earlier)
+
     def close_turn(self, body: bytes, key: str) -> bytes:
         return self._seal.close(body, f"turn:{key}")
 

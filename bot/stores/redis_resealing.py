@@ -23,7 +23,7 @@ async def reseal(redis: RedisConnection, bodies: Bodies, swap: Swap, start: byte
         count += await _conversation(redis, bodies, swap, start, key)
     async for letter, body in redis.scan("HSCAN", start + b"letter"):
         if renewed := bodies.renewed_letter(body):
-            count += await swap("", "hash", b"letter", body, renewed, letter)
+            count += await swap(bodies.letter(body).conversation_id, "hash", b"letter", body, renewed, letter)
     return count
 
 
@@ -33,6 +33,10 @@ async def _conversation(redis: RedisConnection, bodies: Bodies, swap: Swap, star
     snapshot = await redis.command("GET", start + b"s:" + key)
     if snapshot and (renewed := bodies.renewed(snapshot, f"snapshot:{name}")):
         count += await swap(name, "string", b"s:" + key, snapshot, renewed)
+    # What moves meanwhile moves from timer to inbox, and from there to the dead letters: it is met in one of them.
+    async for timer, entry in redis.scan("HSCAN", start + b"y:" + key):
+        if renewed := bodies.renewed_entry(entry, name):
+            count += await swap(name, "hash", b"y:" + key, entry, renewed, timer)
     for entry in await redis.command("LRANGE", start + b"i:" + key, 0, -1):
         if renewed := bodies.renewed_entry(entry, name):
             count += await swap(name, "list", b"i:" + key, entry, renewed)
@@ -42,9 +46,6 @@ async def _conversation(redis: RedisConnection, bodies: Bodies, swap: Swap, star
     for entry in await redis.command("LRANGE", start + b"o:" + key, 0, -1):
         if renewed := bodies.renewed(entry, f"delivery:{name}"):
             count += await swap(name, "list", b"o:" + key, entry, renewed)
-    async for timer, entry in redis.scan("HSCAN", start + b"y:" + key):
-        if renewed := bodies.renewed_entry(entry, name):
-            count += await swap(name, "hash", b"y:" + key, entry, renewed, timer)
     return count
 
 
