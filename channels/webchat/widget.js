@@ -519,10 +519,12 @@
         talk.sending = null;
       } else if (outcome instanceof Refused) this.refuse(id, outcome.status);
       else if (outcome) {
-        const shown = new Set(outcome.messages.map((message) => message.id));
-        // What was answered long ago is not news.
-        for (const { message_id } of batch) if (!shown.has(message_id)) this.settle(message_id);
-        this.receive(after, outcome);
+        const told = new Set(outcome.messages.map((message) => message.id));
+        const known = told.has(id) || !talk.queue.some((one) => one.message_id === id);
+        for (const { message_id } of batch) if (!told.has(message_id)) this.settle(message_id);
+        // An answer that is no news: it is old, or the conversation was erased or replaced.
+        if (known) this.receive(after, outcome);
+        else this.load();
       }
       this.deliver();
     }
@@ -574,9 +576,11 @@
 
     // What is new since so many events, from wherever it comes: each message is shown once.
     receive(after, { position, messages }) {
-      if (!this.take(after, position, messages)) return;
-      this.pause = SOON;
-      this.tabs.postMessage({ session: this.talk.session, news: { after, position, messages } });
+      if (position < after) this.load(); // The conversation was erased or replaced.
+      else if (this.take(after, position, messages)) {
+        this.pause = SOON;
+        this.tabs.postMessage({ session: this.talk.session, news: { after, position, messages } });
+      }
     }
 
     take(after, position, messages) {
@@ -622,8 +626,7 @@
       try {
         const answer = await this.call(`/webchat/session?after=${after}`, this.bearing(talk.session), LATEST_RETRY);
         this.pause = Math.min(this.pause * 1.1, LATER);
-        if (talk === this.talk && answer.position < after) this.load(); // The conversation was erased or replaced.
-        else if (talk === this.talk) this.receive(after, answer);
+        if (talk === this.talk) this.receive(after, answer);
       } catch {
         this.pause = LATER;
       } finally {

@@ -413,6 +413,11 @@ def let_the_bot_say_something(page: Page, address: str, intent: str = "hours") -
     httpx.post(f"{conversation_of(page, address)}/trigger_intent", json={"name": intent}).raise_for_status()
 
 
+def hold_questions(page: Page) -> None:
+    """The page's questions whether there is anything new get no answer."""
+    page.route("**/webchat/session?*", lambda route: None)
+
+
 HOURS = "We open at nine.\n\nWe close at six."
 AT_ONCE = [
     ("hello", "Hello from the shop."),
@@ -515,7 +520,7 @@ def test_what_the_bot_says_by_itself_appears_in_every_tab_once_and_in_order(visi
 def test_what_the_bot_said_by_itself_comes_before_the_answer_to_what_was_said_after_it(visit: Visit, shop: str) -> None:
     page = visit(shop)
     say(page, "hello")
-    page.route("**/webchat/session?*", lambda route: route.abort())
+    hold_questions(page)
     let_the_bot_say_something(page, shop)
     say(page, "order")
     assert shown(page) == ["hello", "Hello from the shop.", HOURS, "order", "Shall I order it?"]
@@ -543,6 +548,16 @@ def test_a_conversation_that_was_erased_is_gone_from_the_page(visit: Visit, shop
     expect(page.get_by_role("button", name="Your hours?")).to_be_visible()
     assert shown(page) == []
     say(page, "hours")
+    assert shown(page) == ["hours", HOURS]
+
+
+def test_what_is_said_in_a_conversation_that_was_erased_begins_it_anew(visit: Visit, shop: str) -> None:
+    page = visit(shop)
+    say(page, "hello")
+    hold_questions(page)
+    httpx.delete(f"{conversation_of(page, shop)}/tracker").raise_for_status()
+    say(page, "hours")
+    expect(bubbles(page)).to_have_count(2)
     assert shown(page) == ["hours", HOURS]
 
 
