@@ -181,7 +181,8 @@ class RedisStore:
         self._held: dict[tuple[str, int], _Held] = {}
         self._delivering: set[tuple[str, int]] = set()
         self._tickets: dict[str, tuple[str, asyncio.Future[int]]] = {}
-        self._ready = Ready(self._redis, [one.key + b"ready" for one in self._partitions], self._put_back)
+        ready = [partition.key + b"ready" for partition in self._partitions]
+        self._ready = Ready(self._redis, ready, self._still_waits, self._put_back)
         self._rounds = Rounds(
             self._redis, self._scripts["look"], self._partitions, self._process, lease, self._check_awaited
         )
@@ -571,6 +572,7 @@ class RedisStore:
     async def reseal(self) -> int:
         await self._opened()
         counts = [await reseal(self._redis, self._bodies, self._swap, one.key) for one in self._partitions]
+        await self._check_keys()
         self._cache.clear()
         return sum(counts)
 
@@ -712,11 +714,13 @@ class RedisStore:
             return StoreFull(f"{self._place}: too many messages wait ('capacity'): send this one again later")
         return StoreFull(f"'{key}' has {MOST_WAITING} messages that wait: send this one again later")
 
-    def _put_back(self, work: Work, now: int) -> None:
+    async def _still_waits(self, work: Work) -> bool:
+        return bool(await self._run("tell", work.conversation_id, work.kind, ""))
+
+    def _put_back(self, work: Work) -> None:
         """Nobody here wants it: another process may."""
         if not self._closed:
-            key, member = self._partition(work.conversation_id).key, work.kind[0] + work.conversation_id
-            self._spawn(self._redis.command("ZADD", key + b"ready", "NX", now, as_bytes(member)))
+            self._spawn(self._run("tell", work.conversation_id, work.kind, "1"))
 
     # ---- what other processes tell ----
 

@@ -88,9 +88,9 @@ async def check(store: Store) -> None:
     assert outbox is not None
     assert [one.message.text for one in outbox.deliveries] == [f"{SAID} 2"]
     await store.postpone(outbox, 0)
-    first, *_ = await soon(store.feed())
-    assert isinstance(first.events[0], UserUttered)
-    assert first.events[0].text == SAID
+    first = next(turn for turn in await soon(store.feed()) if turn.conversation_id == ANNA).events[0]
+    assert isinstance(first, UserUttered)
+    assert first.text == SAID
 
 
 async def soon(awaited: Any) -> Any:
@@ -166,6 +166,37 @@ async def test_a_key_is_changed_for_another(encrypting_place: Any) -> None:
     assert await store.reseal() == 0
     await store.close()
     await check(await opened(encrypting_place, NEW))
+
+
+async def test_a_key_is_changed_while_conversations_go_on(shared_encrypting_place: Any) -> None:
+    old, new = (
+        await opened(shared_encrypting_place, f"{OLD},{NEW}"),
+        await opened(shared_encrypting_place, f"{NEW},{OLD}"),
+    )
+
+    async def converse(sender_id: str) -> None:
+        for number in range(20):
+            begun = await (old, new)[number % 2].begin(message(number, sender_id))
+            assert begun.lease is not None
+            tracker = await (old, new)[number % 2].resume(begun.lease, DOMAIN)
+            turn = Turn(f"rest:{sender_id}", (UserUttered(text=f"{SAID} {number}"),), (f"m{number}",))
+            tracker.apply_all(turn.events)
+            await (old, new)[number % 2].commit(begun.lease, turn, tracker)
+
+    async def rotate() -> None:
+        for _ in range(10):
+            await new.reseal()
+
+    customers = [f"c{number}" for number in range(5)]
+    await soon(asyncio.gather(rotate(), *(converse(sender_id) for sender_id in customers)))
+    await old.close()
+    await new.reseal()
+    assert await new.reseal() == 0
+    with_new = await opened(shared_encrypting_place, NEW)
+    for sender_id in customers:
+        events = await with_new.events(f"rest:{sender_id}")
+        assert [event.text for event in events if isinstance(event, UserUttered)] == [f"{SAID} {n}" for n in range(20)]
+        assert (await with_new.load(f"rest:{sender_id}", DOMAIN)).event_count == 20
 
 
 async def test_where_encryption_is_required_plain_text_is_not_taken_for_ours(encrypting_place: Any) -> None:
