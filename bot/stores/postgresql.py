@@ -61,10 +61,13 @@ LONGEST_NOTE = 7900
 """Bytes of a notification: PostgreSQL takes 8,000."""
 LONGEST_ID = 1000
 """Bytes of an id: an index of PostgreSQL takes 2,700 for two of them."""
+PAGE = 500
+"""Bodies that are encrypted anew by one statement."""
 GIVEN_BACK = 20
 """How often a lease whose answer got lost is given back, a look apart: the server may get round to it late."""
 
 _Found = TypeVar("_Found", UserMessage, Delivery)
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _UNREADABLE = re.compile(r"\\(\\|0|u[0-9a-f]{4})")
 
 
@@ -167,10 +170,9 @@ class PostgreSQLStore:
         self._left: dict[tuple[str, str, int, bool], int] = {}
         """Leases that may still be held though nobody here has them: kind, key, request, whether an attempt is to be
         taken back; and how often they are given back yet."""
-        # Work: what was heard of, who waits for it, and what they were told and have not claimed.
+        # Work: what was heard of, who waits for it, and what is not told here any more, as it cannot be read.
         self._hints: OrderedDict[Work, None] = OrderedDict()
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._told: dict[Work, Lease | OutboxLease] = {}
         self._damaged: set[Work] = set()
         self._may_be_more = True
         self._works = False
@@ -281,21 +283,17 @@ class PostgreSQLStore:
         await self._opened()
         while True:
             work = await self._next_hint()
-            if work in self._told or work in self._damaged:
+            if work in self._damaged:
                 continue
+            key = _key(work.conversation_id)
             try:
-                lease = await (self._take if work.kind == "inbox" else self._take_outbox)(work.conversation_id)
-            except StoreUnavailable:
+                async with self._line(key):
+                    tell = sql.TELL_INBOX if work.kind == "inbox" else sql.TELL_OUTBOX
+                    is_told = await self._run(tell, id=key, seconds=PATIENCE)
+            except BaseException:
                 self._may_be_more = True
                 raise
-            except StoreError as error:
-                # It would be told again and again, and keep the others from their turn.
-                self._damaged.add(work)
-                log.error("conversation %s is left alone: %s", work.conversation_id, error)
-                continue
-            if lease is not None:
-                self._told[work] = lease
-                asyncio.get_running_loop().call_later(PATIENCE, self._untell, work, lease)
+            if is_told:
                 return work
 
     async def _next_hint(self) -> Work:
@@ -340,19 +338,15 @@ class PostgreSQLStore:
             self._may_be_more = True
             self._tell(None, work.kind, work.conversation_id)
 
-    def _untell(self, work: Work, lease: Lease | OutboxLease) -> None:
-        """Who was told has not claimed it: somebody else may."""
-        if self._told.get(work) is lease:
-            del self._told[work]
-            if isinstance(lease, Lease):
-                self._spawn(self.release(lease))
-            else:
-                held = self._boxes.pop(lease.token)
-                self._leave_behind("outbox", _key(work.conversation_id), held.request)
-
     async def claim(self, conversation_id: str) -> Lease | None:
-        told = self._told.pop(Work("inbox", conversation_id), None)
-        return told if isinstance(told, Lease) else await self._take(conversation_id)
+        try:
+            return await self._take(conversation_id)
+        except (StoreUnavailable, LeaseLost):
+            raise
+        except StoreError:
+            # What cannot be read would be told again and again.
+            self._damaged.add(Work("inbox", conversation_id))
+            raise
 
     async def _take(self, conversation_id: str) -> Lease | None:
         key, request, recent = _key(conversation_id), _new_request(), self._cache.get(_key(conversation_id))
@@ -410,7 +404,7 @@ class PostgreSQLStore:
         if row.version == 0:
             return None
         if known is None or known.version != row.version:
-            snapshot = self._seal.open(row.snapshot, f"state:{conversation_id}")
+            snapshot = self._seal.open(row.snapshot, f"snapshot:{conversation_id}")
             events = self._events(row.turns, conversation_id)
             known = _Recent(row.version, snapshot, tuple(events[-RECENT_EVENTS:]))
         self._remember(_key(conversation_id), known)
@@ -472,43 +466,64 @@ class PostgreSQLStore:
         return tracker or fold(await self.events(conversation_id), conversation_id, domain)
 
     async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> Lease | None:
-        stored = self._to_be_stored(lease, turn, tracker, start=tracker.event_count - len(turn.events))
-        key, following = stored.values["id"], _new_request()
+        start = tracker.event_count - len(turn.events)
+        return await self._store(sql.COMMIT, lease, turn, tracker, start=start, ends=bool(lease.messages))
+
+    async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
+        await self._store(sql.REPLACE, lease, turn, tracker, start=0, ends=False)
+
+    async def _store(
+        self, statement: str, lease: Lease, turn: Turn, tracker: Tracker, *, start: int, ends: bool
+    ) -> Lease | None:
+        who, key, following = turn.conversation_id, _key(turn.conversation_id), _new_request()
+        if not lease.conversation_id == who == tracker.conversation_id:
+            raise StoreError(f"a turn of '{who}' was to be stored under '{lease.conversation_id}'")
+        held: _Held = lease.state
+        body, snapshot = encode_events(turn.events), encode(tracker.to_json())
+        sealed, earlier = self._seal.close(body, f"turn:{who}"), held.recent.events if held.recent and start else ()
+        events = (*earlier, *decode_events([body], who))[-RECENT_EVENTS:]
+        recent = _Recent(_version(lease, turn, start, body), snapshot, events)
         values = {
-            **stored.values,
-            **self._aside(turn),
+            "id": key,
+            "me": self._me,
+            "token": lease.token,
             "next": following,
-            "ends": bool(lease.messages),
-            "last_message": _key(turn.message_ids[-1]) if turn.message_ids else "",
-            "remember": DAY,
-            "reason": None if turn.set_aside is None else _escaped(turn.set_aside),
+            "ends": ends,
+            "start": start,
+            "end": tracker.event_count,
+            "version": recent.version,
+            "snapshot": self._seal.close(snapshot, f"snapshot:{who}"),
+            "body": sealed,
+            "feed_body": sealed if self._feeds and turn.events else None,
+            **self._aside(turn),
         }
         with self._leaving("inbox", key, following, is_unbegun=True):
             async with self._line(key):
-                row = await self._commit(values)
-        self._has_stored(lease, stored)
+                row = await self._commit(statement, values)
+        held.recent = recent
+        self._remember(key, recent)
         self._answer(turn, row.consumed or ())
-        self._tell_feeder(row.feeder)
-        if turn.deliveries:
-            self._offer(Work("outbox", turn.conversation_id))
         self._expect_timers(turn)
+        if self._feeds:
+            self._tell(row.feeder, "fed")
+        if turn.deliveries:
+            self._offer(Work("outbox", who))
         match row.fate:
             case "next":
-                messages = tuple(self._message(body, turn.conversation_id) for body in row.messages)
-                held = _Held(following, stored.recent)
-                return Lease(turn.conversation_id, row.token, messages, row.attempts, held)
+                messages = tuple(self._message(body, who) for body in row.messages)
+                return Lease(who, row.token, messages, row.attempts, _Held(following, recent))
             case "granted":
-                self._tell(row.holder, "granted", turn.conversation_id, row.request)
+                self._tell(row.holder, "granted", who, row.request)
             case "free" if row.messages:
-                self._offer(Work("inbox", turn.conversation_id), float(row.rests))
+                self._offer(Work("inbox", who), float(row.rests))
         return None
 
-    async def _commit(self, values: Mapping[str, Any]) -> Any:
-        """The row of `COMMIT`, or what it would be when the very turn had been stored before. Else `LeaseLost`."""
+    async def _commit(self, statement: str, values: Mapping[str, Any]) -> Any:
+        """The row of a commit, or what it would be when the very turn had been stored before. Else `LeaseLost`."""
         try:
-            rows = await self._run(sql.COMMIT, **values)
+            rows = await self._run(statement, **values)
         except AnswerLost:
-            rows = await self._run(sql.COMMIT, **values)
+            rows = await self._run(statement, **values)
         if rows:
             return rows[0]
         names = ("id", "me", "next", "version", "end", "messages")
@@ -523,53 +538,16 @@ class PostgreSQLStore:
             raise LeaseLost(f"the lease on '{who}' is over: this turn must not be stored")
         raise LeaseLost(f"'{who}' has moved on since this turn was begun: it must not be stored")
 
-    async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
-        stored = self._to_be_stored(lease, turn, tracker, start=0)
-        names = ("id", "me", "token", "end", "version", "snapshot", "body", "feed_body")
-        values = {name: stored.values[name] for name in names}
-        async with self._line(values["id"]):
-            try:
-                rows = await self._run(sql.REPLACE, **values)
-            except AnswerLost:
-                rows = await self._run(sql.REPLACE, **values)
-        if not rows:
-            raise LeaseLost(f"the lease on '{turn.conversation_id}' is over: this turn must not be stored")
-        self._has_stored(lease, stored)
-        self._tell_feeder(rows[0].feeder)
-
-    def _to_be_stored(self, lease: Lease, turn: Turn, tracker: Tracker, *, start: int) -> _ToBeStored:
-        """Everything about a turn that can fail before it is stored."""
-        conversation_id = turn.conversation_id
-        if not lease.conversation_id == conversation_id == tracker.conversation_id:
-            raise StoreError(f"a turn of '{conversation_id}' was to be stored under '{lease.conversation_id}'")
-        body, snapshot = encode_events(turn.events), encode(tracker.to_json())
-        held: _Held = lease.state
-        earlier = held.recent.events if held.recent and start else ()
-        events = (*earlier, *decode_events([body], conversation_id))[-RECENT_EVENTS:]
-        recent = _Recent(_version(lease, turn, start, body), snapshot, events)
-        sealed = self._seal.close(body, f"events:{conversation_id}")
-        return _ToBeStored(
-            recent,
-            {
-                "id": _key(conversation_id),
-                "me": self._me,
-                "token": lease.token,
-                "start": start,
-                "end": tracker.event_count,
-                "version": recent.version,
-                "messages": [_key(message_id) for message_id in turn.message_ids],
-                "snapshot": self._seal.close(snapshot, f"state:{conversation_id}"),
-                "body": sealed,
-                "feed_body": sealed if self._feeds and turn.events else None,
-            },
-        )
-
     def _aside(self, turn: Turn) -> dict[str, Any]:
-        """What a commit stores beside the turn itself."""
+        """What a turn changes beside the conversation itself."""
         timers = {timer.name: timer for timer in turn.timers}
         is_set = [(timer, timer.message) for timer in timers.values() if timer.message is not None]
         who = turn.conversation_id
         return {
+            "messages": [_key(message_id) for message_id in turn.message_ids],
+            "last_message": _key(turn.message_ids[-1]) if turn.message_ids else "",
+            "remember": DAY,
+            "reason": None if turn.set_aside is None else _escaped(turn.set_aside),
             "deliveries": [
                 self._seal.close(encode_delivery(delivery), f"delivery:{who}") for delivery in turn.deliveries
             ],
@@ -579,11 +557,6 @@ class PostgreSQLStore:
             "timer_messages": [_key(message.message_id) for _, message in is_set],
             "timer_bodies": [self._seal.close(encode_message(message), f"message:{who}") for _, message in is_set],
         }
-
-    def _has_stored(self, lease: Lease, stored: _ToBeStored) -> None:
-        held: _Held = lease.state
-        held.recent = stored.recent
-        self._remember(stored.values["id"], stored.recent)
 
     def _answer(self, turn: Turn, consumed: Sequence[tuple[str, Sequence[str]]]) -> None:
         """Whoever waits for the answer to one of the turn's messages has it, here or in another process."""
@@ -645,8 +618,13 @@ class PostgreSQLStore:
     # ---- the outbox ----
 
     async def claim_outbox(self, conversation_id: str) -> OutboxLease | None:
-        told = self._told.pop(Work("outbox", conversation_id), None)
-        return told if isinstance(told, OutboxLease) else await self._take_outbox(conversation_id)
+        try:
+            return await self._take_outbox(conversation_id)
+        except (StoreUnavailable, LeaseLost):
+            raise
+        except StoreError:
+            self._damaged.add(Work("outbox", conversation_id))
+            raise
 
     async def _take_outbox(self, conversation_id: str) -> OutboxLease | None:
         key, held = _key(conversation_id), _HeldOutbox(_new_request())
@@ -660,9 +638,7 @@ class PostgreSQLStore:
             return self._outbox(conversation_id, rows[0].token, held, rows) if rows else None
 
     def _outbox(self, conversation_id: str, token: int, held: _HeldOutbox, rows: Sequence[Any]) -> OutboxLease:
-        deliveries = tuple(
-            dataclasses.replace(self._delivery(row.body, conversation_id), attempts=row.attempts) for row in rows
-        )
+        deliveries = tuple(self._delivery(row, conversation_id) for row in rows)
         held.positions = [row.position for row in rows]
         self._boxes[token] = held
         return OutboxLease(conversation_id, token, deliveries)
@@ -712,13 +688,14 @@ class PostgreSQLStore:
         letters = []
         for row in await self._run(sql.LETTERS, limit=limit):
             conversation_id = _unkey(row.conversation_id)
-            read: Callable[[bytes, str], UserMessage | Delivery] = self._message if row.is_message else self._delivery
-            content = read(row.body, conversation_id)
+            content: UserMessage | Delivery = (
+                self._message(row.body, conversation_id) if row.is_message else self._delivery(row, conversation_id)
+            )
             letters.append(DeadLetter(str(row.letter), conversation_id, _unkey(row.reason), float(row.at), content))
         return letters
 
     async def revive(self, letter_id: str) -> bool:
-        if not letter_id.isdecimal():
+        if not _NUMBER.fullmatch(letter_id):
             return False
         rows = await self._run(sql.REVIVE, letter=int(letter_id), request=_new_request(), remember=DAY)
         for row in rows:
@@ -726,7 +703,7 @@ class PostgreSQLStore:
         return bool(rows)
 
     async def bury(self, letter_id: str) -> bool:
-        return letter_id.isdecimal() and bool(await self._run(sql.BURY, letter=int(letter_id)))
+        return bool(_NUMBER.fullmatch(letter_id)) and bool(await self._run(sql.BURY, letter=int(letter_id)))
 
     # ---- reading ----
 
@@ -737,7 +714,7 @@ class PostgreSQLStore:
         body = rows[0].body
         if body is None:
             return []
-        return decode_replies(self._seal.open(body, f"events:{conversation_id}"), conversation_id)
+        return decode_replies(self._seal.open(body, f"turn:{conversation_id}"), conversation_id)
 
     async def events(self, conversation_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
         last = 2**62 if limit is None else after + limit
@@ -771,11 +748,12 @@ class PostgreSQLStore:
     def _message(self, body: bytes, conversation_id: str) -> UserMessage:
         return decode_message(self._seal.open(body, f"message:{conversation_id}"), conversation_id)
 
-    def _delivery(self, body: bytes, conversation_id: str) -> Delivery:
-        return decode_delivery(self._seal.open(body, f"delivery:{conversation_id}"), conversation_id)
+    def _delivery(self, row: Any, conversation_id: str) -> Delivery:
+        delivery = decode_delivery(self._seal.open(row.body, f"delivery:{conversation_id}"), conversation_id)
+        return dataclasses.replace(delivery, attempts=row.attempts)
 
     def _events(self, bodies: Sequence[bytes], conversation_id: str) -> list[Event]:
-        place = f"events:{conversation_id}"
+        place = f"turn:{conversation_id}"
         return decode_events([self._seal.open(body, place) for body in bodies], conversation_id)
 
     # ---- the feed ----
@@ -788,7 +766,8 @@ class PostgreSQLStore:
                 return [self._published(row) for row in rows]
             with contextlib.suppress(TimeoutError):
                 # Whoever asks no more, loses it to another process.
-                await asyncio.wait_for(self._has_feed.wait(), self._lease_seconds / 3)
+                async with asyncio.timeout(self._lease_seconds / 3):
+                    await self._has_feed.wait()
 
     def _published(self, row: Any) -> Published:
         conversation_id = _unkey(row.conversation_id)
@@ -798,9 +777,33 @@ class PostgreSQLStore:
     async def published(self, turns: Sequence[Published]) -> None:
         await self._run(sql.PUBLISHED, positions=[int(turn.id) for turn in turns])
 
-    def _tell_feeder(self, process: str | None) -> None:
-        if self._feeds:
-            self._tell(process, "fed")
+    # ---- encryption ----
+
+    async def reseal(self) -> int:
+        count = 0
+        for table in sql.SEALED:
+            statement = sql.sealed(table, is_first=True)
+            last: dict[str, Any] = {}
+            while rows := await self._run(statement, limit=PAGE, **last):
+                number, is_done = await self._reseal(table, rows)
+                count += number
+                if is_done:
+                    statement, last = sql.sealed(table, is_first=False), _ids(table, rows[-1])
+        await self._run(sql.MARK, mark=self._seal.mark(None))
+        return count
+
+    async def _reseal(self, table: str, rows: Sequence[Any]) -> tuple[int, bool]:
+        """Close these bodies anew: how many that were, and whether nobody changed one of them meanwhile."""
+        renewed = [
+            (row.place, row.body, new)
+            for row in rows
+            if (new := self._seal.renewed(row.body, f"{row.kind}:{_unkey(row.conversation_id)}")) is not None
+        ]
+        if not renewed:
+            return 0, True
+        columns = [list(column) for column in zip(*renewed, strict=True)]
+        done = await self._run(sql.resealed(table), places=columns[0], old=columns[1], new=columns[2])
+        return len(done), len(done) == len(renewed)
 
     # ---- telling and hearing ----
 
@@ -857,7 +860,7 @@ class PostgreSQLStore:
                 self._answers.give(conversation_id, message_id, replies)
 
     async def _listen(self) -> None:
-        while True:
+        while not self._is_closed:
             try:
                 async for note in self._database.listen((self._channel, f"{self._channel}_{self._me}")):
                     # What was told before we listened is found by looking.
@@ -872,9 +875,10 @@ class PostgreSQLStore:
         """Say that this process lives, and look, about once a second."""
         loop = asyncio.get_running_loop()
         is_away, purged_at = False, loop.time()
-        while True:
+        while not self._is_closed:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_now.wait(), LOOKS)
+                async with asyncio.timeout(LOOKS):
+                    await self._look_now.wait()
             self._look_now.clear()
             try:
                 await self._beat()
@@ -948,7 +952,7 @@ class PostgreSQLStore:
                 work = Work(kind, conversation_id)
                 if number > 0:
                     self._later(float(number), (kind, conversation_id, None), self._heard, kind, conversation_id)
-                elif work not in self._told:
+                else:
                     self._hints[work] = None
                     self._wake_idle()
             case "timer":
@@ -1058,14 +1062,6 @@ class PostgreSQLStore:
 
 
 @dataclass(frozen=True, slots=True)
-class _ToBeStored:
-    """A turn as it goes into the database, and what `resume` needs when it is there."""
-
-    recent: _Recent
-    values: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class _Stored:
     """The row of a commit whose answer got lost. Whoever else was to hear of it finds out by looking."""
 
@@ -1078,6 +1074,11 @@ class _Stored:
     rests: float = 0.0
     consumed: Sequence[tuple[str, Sequence[str]]] = ()
     feeder: str | None = None
+
+
+def _ids(table: str, row: Any) -> dict[str, Any]:
+    """What tells a row of a table, as `sealed` takes it."""
+    return {f"last_{number}": getattr(row, name) for number, name in enumerate(sql.SEALED[table][1].split(", "))}
 
 
 def _deleted(conversation_id: str) -> LeaseLost:

@@ -85,6 +85,7 @@ class Database:
             connect_args={
                 **{name: value for name, value in settings.items() if name not in url.query},
                 "autocommit": True,
+                "prepare_threshold": 0,
                 "options": " ".join((options, f"-c search_path={self.schema}", *_SETTINGS)),
             },
         )

@@ -22,7 +22,8 @@ TABLES = {
     "format": "CREATE TABLE format (version integer NOT NULL, mark bytea)",
     # Every running process writes here about once a second.
     "processes": "CREATE TABLE processes (process text PRIMARY KEY, alive_until timestamptz NOT NULL)",
-    # `version` is another after each commit. Before `begins_at` a turn does not begin: more may come.
+    # `version` is another after each commit. Before `begins_at` a turn does not begin: more may come. Until
+    # `told_until` a worker has the time to claim what it was told of.
     "conversations": """CREATE TABLE conversations (
         conversation_id text COLLATE "C" PRIMARY KEY,
         event_count bigint NOT NULL DEFAULT 0,
@@ -31,7 +32,8 @@ TABLES = {
         token bigint NOT NULL DEFAULT 0,
         holder text,
         request bigint,
-        begins_at timestamptz NOT NULL DEFAULT now()
+        begins_at timestamptz NOT NULL DEFAULT now(),
+        told_until timestamptz NOT NULL DEFAULT now()
     ) WITH (fillfactor = 80)""",
     # `body` holds the events after the first `start_count` ones, up to `end_count`, as a JSON array.
     "turns": """CREATE TABLE turns (
@@ -73,6 +75,7 @@ TABLES = {
     "outboxes": """CREATE TABLE outboxes (
         conversation_id text COLLATE "C" PRIMARY KEY,
         sends_at timestamptz NOT NULL,
+        told_until timestamptz NOT NULL DEFAULT now(),
         token bigint NOT NULL DEFAULT 0,
         holder text,
         request bigint
@@ -98,6 +101,7 @@ TABLES = {
         reason text NOT NULL,
         at timestamptz NOT NULL DEFAULT now(),
         message_id text,
+        attempts integer NOT NULL DEFAULT 0,
         body bytea NOT NULL
     )""",
     # Committed turns for the event broker, with a copy of their body: a turn's own may be replaced.
@@ -129,7 +133,8 @@ _HELD = """EXISTS (
             SELECT FROM conversations h JOIN processes p ON p.process = h.holder AND p.alive_until > now()
             WHERE h.conversation_id = :id
         )"""
-_OLDEST = "(SELECT min(o.position) FROM inbox o WHERE o.conversation_id = :id)"
+_OLDEST = "(SELECT min(o.position + 0) FROM inbox o WHERE o.conversation_id = :id)"
+"""`+ 0`: so that a plan made when little waited does not read the whole inbox in its order to find this."""
 
 
 def _ticket(condition: str = "true") -> str:
@@ -149,9 +154,11 @@ _FOR_RESUME = f"""step.version,
     ) END AS turns"""
 """What a tracker is made of, unless `:known` says that it is known."""
 _WAITING = f"""ARRAY(
-        SELECT i.body FROM inbox i WHERE i.conversation_id = :id ORDER BY i.position LIMIT {MOST_SHOWN}
+        SELECT i.body FROM inbox i WHERE i.conversation_id = :id ORDER BY i.position + 0 LIMIT {MOST_SHOWN}
     ) AS messages,
-    (SELECT i.attempts FROM inbox i WHERE i.conversation_id = :id ORDER BY i.position LIMIT 1) AS attempts"""
+    (SELECT i.attempts FROM inbox i WHERE i.position = {_OLDEST}) AS attempts"""
+_NOT_ON_DISK = "set_config('synchronous_commit', 'off', true)"
+"""In a step that need not outlive a crash of the server: it does not wait for the disk."""
 _RESTS = "extract(epoch FROM step.begins_at - now()) AS rests"
 """The seconds until a turn may begin."""
 
@@ -195,16 +202,23 @@ FROM known LEFT JOIN step ON true
 """
 """Accept a message, and begin its turn where one `:takes` it and the conversation is free."""
 
+_CLAIMABLE = f"""c.conversation_id = :id AND c.begins_at <= now() AND {_OLDEST} IS NOT NULL
+        AND NOT {_HELD} AND NOT EXISTS ({_ticket(f"t.position < {_OLDEST}")})"""
+
+TELL_INBOX = f"""
+UPDATE conversations c SET told_until = now() + make_interval(secs => :seconds)
+WHERE c.told_until <= now() AND {_CLAIMABLE} RETURNING {_NOT_ON_DISK}
+"""
+"""A worker is told of a conversation, and no other one for so many seconds."""
+
 TAKE = f"""
 WITH step AS (
     UPDATE conversations c SET token = nextval('tokens'), holder = :me, request = :request
-    WHERE c.conversation_id = :id AND c.begins_at <= now() AND {_OLDEST} IS NOT NULL
-        AND NOT {_HELD} AND NOT EXISTS ({_ticket(f"t.position < {_OLDEST}")})
-    RETURNING c.*
+    WHERE {_CLAIMABLE} RETURNING c.*
 ), begun AS (
     UPDATE inbox i SET attempts = i.attempts + 1 FROM step WHERE i.position = {_OLDEST}
 )
-SELECT step.token, {_FOR_RESUME}, {_WAITING} FROM step
+SELECT {_NOT_ON_DISK}, step.token, {_FOR_RESUME}, {_WAITING} FROM step
 """
 
 ARRIVED = """
@@ -285,7 +299,8 @@ WITH mine AS (
 ), ticket AS ({_ticket(_BEFORE_OLDEST)}), step AS (
     UPDATE conversations c SET
         holder = ticket.process, request = ticket.request,
-        token = CASE WHEN ticket.position IS NULL THEN c.token ELSE nextval('tokens') END
+        token = CASE WHEN ticket.position IS NULL THEN c.token ELSE nextval('tokens') END,
+        told_until = now()
     FROM mine LEFT JOIN ticket ON true WHERE c.conversation_id = mine.conversation_id
     RETURNING c.holder, c.request, c.begins_at, ticket.position
 ), gone AS (
@@ -295,7 +310,7 @@ WITH mine AS (
 ), unbegun AS (
     UPDATE inbox i SET attempts = i.attempts - 1 FROM step WHERE :is_unbegun AND i.position = {_OLDEST}
 )
-SELECT step.holder, step.request, {_RESTS}, {_OLDEST} IS NOT NULL AS waits FROM step
+SELECT {_NOT_ON_DISK}, step.holder, step.request, {_RESTS}, {_OLDEST} IS NOT NULL AS waits FROM step
 """
 """Whatever a request has, or has asked for, is given back, and passed on to whoever asked before the next message."""
 
@@ -303,10 +318,10 @@ _BEFORE_FIRST = """:ends AND (
         (SELECT position FROM first) IS NULL OR t.position < (SELECT position FROM first)
         OR (SELECT begins_at > now() FROM mine)
     )"""
-COMMIT = f"""
+_STORE = f"""
 WITH mine AS (
     SELECT c.conversation_id, c.begins_at FROM conversations c
-    WHERE c.conversation_id = :id AND c.holder = :me AND c.token = :token AND c.event_count = :start
+    WHERE c.conversation_id = :id AND c.holder = :me AND c.token = :token AND {{condition}}
         AND NOT EXISTS (
             SELECT FROM answered a WHERE a.conversation_id = :id
                 AND a.message_id = ANY (CAST(:messages AS text[])) AND a.remember_until > now()
@@ -314,7 +329,7 @@ WITH mine AS (
 ), rest AS (
     SELECT i.position, i.body, i.attempts FROM inbox i
     WHERE i.conversation_id = :id AND i.message_id <> ALL (CAST(:messages AS text[]))
-    ORDER BY i.position LIMIT {MOST_SHOWN}
+    ORDER BY i.position + 0 LIMIT {MOST_SHOWN}
 ), first AS (
     SELECT min(rest.position) AS position FROM rest
 ), ticket AS ({_ticket(_BEFORE_FIRST)}), fate AS (
@@ -334,9 +349,11 @@ WITH mine AS (
     RETURNING c.token, c.holder, c.request, c.begins_at, fate.fate, fate.position
 ), gone AS (
     DELETE FROM tickets t USING step WHERE t.position = step.position
-), stored AS (
-    INSERT INTO turns (conversation_id, start_count, end_count, version, body)
+), {{before}}stored AS (
+    INSERT INTO turns AS t (conversation_id, start_count, end_count, version, body)
     SELECT :id, :start, :end, :version, :body FROM step WHERE CAST(:start AS bigint) < :end
+    ON CONFLICT (conversation_id, end_count) DO UPDATE SET
+        start_count = EXCLUDED.start_count, version = EXCLUDED.version, body = EXCLUDED.body
 ), fed AS (
     INSERT INTO feed (conversation_id, start_count, body)
     SELECT :id, :start, :feed_body FROM step WHERE CAST(:feed_body AS bytea) IS NOT NULL
@@ -352,7 +369,8 @@ WITH mine AS (
     ON CONFLICT (conversation_id, message_id) DO UPDATE SET
         remember_until = EXCLUDED.remember_until, end_count = EXCLUDED.end_count
 ), begun AS (
-    UPDATE inbox i SET attempts = i.attempts + 1 FROM step, first WHERE fate = 'next' AND i.position = first.position
+    UPDATE inbox i SET attempts = i.attempts + 1 FROM step
+    WHERE step.fate = 'next' AND i.position = (SELECT first.position FROM first)
 ), set_aside AS (
     INSERT INTO letters (conversation_id, reason, message_id, body)
     SELECT :id, :reason, message_id, body FROM consumed WHERE CAST(:reason AS text) IS NOT NULL ORDER BY position
@@ -382,8 +400,19 @@ SELECT step.fate, step.token, step.holder, step.request, {_RESTS},
     (SELECT holder FROM feeder) AS feeder
 FROM step
 """
+COMMIT = _STORE.format(condition="c.event_count = :start", before="")
 """Store a turn under the lease. Where that `:ends` with it, the conversation goes on to whoever asked, or to the next
 message, whichever came first."""
+REPLACE = _STORE.format(
+    condition="true",
+    before="""replaced AS (
+    DELETE FROM turns t USING step WHERE t.conversation_id = :id AND t.end_count <> :end
+), silent AS (
+    UPDATE answered a SET end_count = NULL FROM step
+    WHERE a.conversation_id = :id AND a.message_id <> ALL (CAST(:messages AS text[]))
+), """,
+)
+"""Store it in place of all that there was."""
 
 STORED = f"""
 SELECT c.event_count, c.token, (c.holder = :me AND c.request = :next) IS TRUE AS goes_on,
@@ -399,37 +428,22 @@ FROM conversations c WHERE c.conversation_id = :id
 """
 """Why a commit did nothing: because it had been done, and its answer got lost, or what else."""
 
-REPLACE = """
-WITH step AS (
-    UPDATE conversations c SET event_count = :end, version = :version, snapshot = :snapshot
-    WHERE c.conversation_id = :id AND c.holder = :me AND c.token = :token
-    RETURNING c.conversation_id
-), gone AS (
-    DELETE FROM turns t USING step WHERE t.conversation_id = step.conversation_id AND t.end_count <> :end
-), stored AS (
-    INSERT INTO turns AS t (conversation_id, start_count, end_count, version, body)
-    SELECT :id, 0, :end, :version, :body FROM step WHERE CAST(:end AS bigint) > 0
-    ON CONFLICT (conversation_id, end_count) DO UPDATE SET
-        start_count = 0, version = EXCLUDED.version, body = EXCLUDED.body
-), fed AS (
-    INSERT INTO feed (conversation_id, start_count, body)
-    SELECT :id, 0, :feed_body FROM step WHERE CAST(:feed_body AS bytea) IS NOT NULL
-), silent AS (
-    UPDATE answered a SET end_count = NULL FROM step WHERE a.conversation_id = step.conversation_id
-)
-SELECT (SELECT holder FROM feeder) AS feeder FROM step
-"""
-
 # ---- the outbox ----------------------------------------------------------------------------------
+
+_CLAIMABLE_OUTBOX = """b.conversation_id = :id AND b.sends_at <= now()
+        AND NOT EXISTS (SELECT FROM processes p WHERE p.process = b.holder AND p.alive_until > now())"""
+
+TELL_OUTBOX = f"""
+UPDATE outboxes b SET told_until = now() + make_interval(secs => :seconds)
+WHERE b.told_until <= now() AND {_CLAIMABLE_OUTBOX} RETURNING {_NOT_ON_DISK}
+"""
 
 TAKE_OUTBOX = f"""
 WITH step AS (
     UPDATE outboxes b SET token = nextval('tokens'), holder = :me, request = :request
-    WHERE b.conversation_id = :id AND b.sends_at <= now()
-        AND NOT EXISTS (SELECT FROM processes p WHERE p.process = b.holder AND p.alive_until > now())
-    RETURNING b.token
+    WHERE {_CLAIMABLE_OUTBOX} RETURNING b.token
 )
-SELECT step.token, o.position, o.attempts, o.body FROM step, outbox o
+SELECT {_NOT_ON_DISK}, step.token, o.position, o.attempts, o.body FROM step, outbox o
 WHERE o.conversation_id = :id ORDER BY o.position LIMIT {MOST_SHOWN}
 """
 
@@ -437,10 +451,11 @@ STRIKE = f"""
 WITH mine AS (
     SELECT token FROM outboxes WHERE conversation_id = :id AND holder = :me AND token = :token
 ), struck AS (
-    DELETE FROM outbox o USING mine WHERE o.conversation_id = :id AND o.position = :position RETURNING o.body
+    DELETE FROM outbox o USING mine WHERE o.conversation_id = :id AND o.position = :position
+    RETURNING o.attempts, o.body
 ), letter AS (
-    INSERT INTO letters (conversation_id, reason, body)
-    SELECT :id, :reason, body FROM struck WHERE CAST(:reason AS text) IS NOT NULL
+    INSERT INTO letters (conversation_id, reason, attempts, body)
+    SELECT :id, :reason, attempts, body FROM struck WHERE CAST(:reason AS text) IS NOT NULL
 ), rest AS (
     SELECT o.position, o.attempts, o.body FROM outbox o WHERE o.conversation_id = :id AND o.position > :position
     ORDER BY o.position LIMIT {MOST_SHOWN}
@@ -456,7 +471,8 @@ SELECT rest.position, rest.attempts, rest.body FROM mine LEFT JOIN rest ON true 
 
 POSTPONE = """
 WITH step AS (
-    UPDATE outboxes b SET holder = NULL, sends_at = now() + make_interval(secs => :seconds)
+    UPDATE outboxes b SET
+        holder = NULL, told_until = now(), sends_at = now() + make_interval(secs => :seconds)
     WHERE b.conversation_id = :id AND b.holder = :me AND b.token = :token RETURNING b.conversation_id
 ), tried AS (
     UPDATE outbox o SET attempts = o.attempts + 1 FROM step
@@ -466,14 +482,16 @@ SELECT conversation_id FROM step
 """
 
 RELEASE_OUTBOX = """
-UPDATE outboxes SET holder = NULL WHERE conversation_id = :id AND holder = :me AND request = :request
+UPDATE outboxes SET holder = NULL, told_until = now()
+WHERE conversation_id = :id AND holder = :me AND request = :request
 RETURNING conversation_id
 """
 
 # ---- dead letters --------------------------------------------------------------------------------
 
 LETTERS = """
-SELECT letter, conversation_id, reason, extract(epoch FROM at) AS at, message_id IS NOT NULL AS is_message, body
+SELECT letter, conversation_id, reason, extract(epoch FROM at) AS at, message_id IS NOT NULL AS is_message, attempts,
+    body
 FROM letters ORDER BY letter LIMIT :limit
 """
 
@@ -554,9 +572,10 @@ PUBLISHED = "DELETE FROM feed WHERE position = ANY (CAST(:positions AS bigint[])
 
 # ---- processes -----------------------------------------------------------------------------------
 
-BEAT = """
+BEAT = f"""
 INSERT INTO processes (process, alive_until) VALUES (:me, now() + make_interval(secs => :seconds))
 ON CONFLICT (process) DO UPDATE SET alive_until = EXCLUDED.alive_until
+RETURNING {_NOT_ON_DISK}
 """
 
 LEAVE = """
@@ -572,9 +591,10 @@ FROM unnest(CAST(:channels AS text[]), CAST(:payloads AS text[])) AS n (channel,
 
 LOOK = """
 (
-    SELECT 'inbox' AS kind, i.conversation_id, NULL AS name, extract(epoch FROM c.begins_at - now()) AS number
+    SELECT 'inbox' AS kind, i.conversation_id, NULL AS name,
+        extract(epoch FROM greatest(c.begins_at, c.told_until) - now()) AS number
     FROM inbox i JOIN conversations c USING (conversation_id)
-    WHERE :works AND c.begins_at <= now() + make_interval(secs => :soon)
+    WHERE :works AND greatest(c.begins_at, c.told_until) <= now() + make_interval(secs => :soon)
         AND NOT EXISTS (SELECT FROM processes p WHERE p.process = c.holder AND p.alive_until > now())
         AND NOT EXISTS (
             SELECT FROM tickets t JOIN processes p USING (process)
@@ -582,8 +602,9 @@ LOOK = """
         )
     ORDER BY i.position LIMIT :most
 ) UNION ALL (
-    SELECT 'outbox', b.conversation_id, NULL, extract(epoch FROM b.sends_at - now()) FROM outboxes b
-    WHERE :works AND b.sends_at <= now() + make_interval(secs => :soon)
+    SELECT 'outbox', b.conversation_id, NULL, extract(epoch FROM greatest(b.sends_at, b.told_until) - now())
+    FROM outboxes b
+    WHERE :works AND greatest(b.sends_at, b.told_until) <= now() + make_interval(secs => :soon)
         AND NOT EXISTS (SELECT FROM processes p WHERE p.process = b.holder AND p.alive_until > now())
     ORDER BY b.sends_at LIMIT :most
 ) UNION ALL (
@@ -615,3 +636,44 @@ PURGE = (
     "DELETE FROM tickets t WHERE NOT EXISTS (SELECT FROM processes p WHERE p.process = t.process)",
 )
 """What is of no use any more."""
+
+# ---- encryption ----------------------------------------------------------------------------------
+
+SEALED = {
+    "conversations": ("snapshot", "conversation_id", "'snapshot'"),
+    "turns": ("body", "conversation_id, end_count", "'turn'"),
+    "feed": ("body", "position", "'turn'"),
+    "timers": ("body", "conversation_id, name", "'message'"),
+    "inbox": ("body", "position", "'message'"),
+    "outbox": ("body", "position", "'delivery'"),
+    "letters": ("body", "letter", "CASE WHEN message_id IS NULL THEN 'delivery' ELSE 'message' END"),
+}
+"""The tables with sealed bodies: the column, those that tell a row, and what kind of body it is.
+
+What moves meanwhile moves on to a later table: from timers to the inbox, and from there to the letters.
+"""
+
+
+MARK = "UPDATE format SET mark = :mark"
+"""See `Seal.mark`."""
+
+
+def sealed(table: str, *, is_first: bool) -> str:
+    """A page of bodies, after the row that `:last_0` and so on tell, or the first page."""
+    body, ids, kind = SEALED[table]
+    marks = ", ".join(f":last_{number}" for number, _ in enumerate(ids.split(", ")))
+    behind = "" if is_first else f"AND ({ids}) > ({marks})"
+    return f"""
+SELECT CAST(ctid AS text) AS place, conversation_id, {kind} AS kind, {body} AS body, {ids} FROM {table}
+WHERE {body} IS NOT NULL {behind} ORDER BY {ids} LIMIT :limit
+"""
+
+
+def resealed(table: str) -> str:
+    """Other bodies in place of those of a page, where these are still there."""
+    body = SEALED[table][0]
+    return f"""
+UPDATE {table} t SET {body} = r.new
+FROM unnest(CAST(:places AS tid[]), CAST(:old AS bytea[]), CAST(:new AS bytea[])) AS r (place, old, new)
+WHERE t.ctid = r.place AND t.{body} = r.old RETURNING r.place
+"""

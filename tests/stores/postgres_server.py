@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -62,6 +63,12 @@ class PostgresServer:
             [*command, "-v", "ON_ERROR_STOP=1", "-Atqc", statement],
             env=environment, check=True, capture_output=True, text=True,
         ).stdout.strip()  # fmt: skip
+
+    def everything_in(self, schema: str) -> bytes:
+        """All rows of a schema's tables, with bytes as they are."""
+        tables = self.sql(f"SELECT tablename FROM pg_tables WHERE schemaname = '{schema}'").split()
+        rows = "\n".join(self.sql(f"SELECT * FROM {schema}.{table}") for table in tables).encode()
+        return re.sub(rb"\\x([0-9a-f]+)", lambda match: bytes.fromhex(match[1].decode()), rows)
 
     def _signal(self, number: int) -> None:
         parent = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
