@@ -352,10 +352,10 @@ async def settle(assistant: Assistant, tracker: Tracker, events: Sequence[Event]
             case "left", {"host": str(host)}:
                 await _tell(assistant, tracker, host, "left")
             case "guest_left", {"guest": str(guest), "by": str(by)}:
-                await _tell(assistant, tracker, guest, "leave", by=by)
+                await _tell(assistant, tracker, guest, "leave", by=by, is_erased=bool(event.data.get("is_erased")))
 
 
-async def _tell(assistant: Assistant, tracker: Tracker, conversation_id: str, kind: str, **more: str) -> None:
+async def _tell(assistant: Assistant, tracker: Tracker, conversation_id: str, kind: str, **more: Any) -> None:
     channel, _, sender = conversation_id.partition(":")
     letter = UserMessage(
         sender_id=sender,
@@ -384,10 +384,12 @@ async def take(assistant: Assistant, tracker: Tracker, message: UserMessage) -> 
     match message.kind:
         case "joined":
             await _welcome(assistant, tracker, message)
-        case "left":
+        case "left" if of in tracker.identity.guests:
             tracker.apply(IdentityChanged(change="guest_left", data={"guest": of}))
         case "leave" if host == of:
-            tracker.apply(IdentityChanged(change="left", data={"host": host}))
+            # A host that is erased must not begin again with the news of it.
+            data = {} if message.metadata.get("is_erased") else {"host": host}
+            tracker.apply(IdentityChanged(change="left", data=data))
             if message.metadata.get("by") != tracker.conversation_id:
                 tracker.apply_all(await say("utter_left", tracker, assistant.actions))
         case "moved" if host == of:
@@ -517,8 +519,11 @@ async def new_code(assistant: Assistant, conversation_id: str) -> Made:
     return made
 
 
-async def leave(assistant: Assistant, conversation_id: str) -> bool:
-    """Take the conversation out of its host, and its guests out of it; False when it is joined with none."""
+async def leave(assistant: Assistant, conversation_id: str, *, is_erased: bool = False) -> bool:
+    """Take the conversation out of its host, and its guests out of it; False when it is joined with none.
+
+    `is_erased`: it will be erased next.
+    """
     identity = (await assistant.tracker(conversation_id)).identity
     if not identity.host and not identity.guests:
         return False
@@ -529,6 +534,6 @@ async def leave(assistant: Assistant, conversation_id: str) -> bool:
             tracker.apply(IdentityChanged(change="left", data={"host": identity.host}))
             tracker.apply_all(await say("utter_left", tracker, now.actions))
         for guest in identity.guests:
-            data = {"guest": guest, "by": conversation_id}
+            data = {"guest": guest, "by": conversation_id, "is_erased": is_erased}
             tracker.apply(IdentityChanged(change="guest_left", data=data))
     return bool(identity.host or identity.guests)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
+import jwt
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+sys.path.append(str(Path(__file__).with_name("faults") / "project"))
+
+from hook import Hook, signature
+
 from bot import conversations, joining
-from bot.app import open_channels
+from bot.app import create_app, open_channels
 from bot.assistant import Assistant
 from bot.domain import Domain, SlotSpec
 from bot.event_reading import read_event
@@ -717,6 +727,12 @@ async def test_channels_of_the_same_trust_share_everything(chats: Chats) -> None
     assert not any(event.change == "trust" for event in await changes(chats, WEB))
 
 
+async def record_of(chats: Chats) -> str:
+    """Where the only code is kept."""
+    (name,) = [name for name in await chats.store.conversation_ids() if name.startswith("join:")]
+    return name
+
+
 async def changes(chats: Chats, conversation_id: str) -> list[IdentityChanged]:
     return [event for event in await chats.store.events(conversation_id) if isinstance(event, IdentityChanged)]
 
@@ -872,9 +888,10 @@ async def test_who_is_joined_outlives_a_restart_of_the_conversation(chats: Chats
 
 async def test_an_erased_conversation_takes_no_messages_of_others(chats: Chats) -> None:
     await chats.join()
-    await joining.leave(chats.assistant, WEB)
+    await joining.leave(chats.assistant, WEB, is_erased=True)
     await chats.store.delete(WEB)
     await chats.work()
+    assert await chats.store.conversation_ids() == [await record_of(chats), PHONE]
     assert await chats.say(PHONE, "hours") == ["We open at nine."]
     assert (await chats.identity(PHONE)).host is None
 
@@ -884,3 +901,182 @@ async def test_where_a_host_is_gone_another_begins(chats: Chats) -> None:
     await chats.store.delete(WEB)
     assert await chats.say(PHONE, "hours") == ["We open at nine."]
     assert [event.kind for event in await chats.store.events(WEB)].count("session_started") == 1
+
+
+# ---- over the network ----------------------------------------------------------------------------
+
+
+class Platform:
+    """What the webhook channel of the fault suite talks to: signs what customers write, and keeps what they read."""
+
+    def __init__(self) -> None:
+        self.got: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._server: TestServer | None = None
+
+    async def __aenter__(self) -> Platform:
+        app = web.Application()
+        app.router.add_post("/send", self._take)
+        self._server = TestServer(app)
+        await self._server.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server
+        await self._server.close()
+
+    @property
+    def address(self) -> str:
+        assert self._server
+        return str(self._server.make_url("/"))
+
+    async def _take(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.got.put_nowait((body["to"], body["text"]))
+        return web.json_response({"ok": True})
+
+
+async def write(client: httpx.AsyncClient, sender: str, text: str, message_id: str) -> None:
+    """A customer writes on the platform, which tells the bot twice."""
+    sent = {"id": message_id, "from": sender, "text": text, "at": time.time()}
+    body = orjson.dumps({"envelope": "e", "message": sent})
+    now = f"{time.time():.3f}"
+    headers = {"X-Hook-Time": now, "X-Hook-Signature": signature(SECRET, now, body)}
+    for _ in range(2):
+        assert (await client.post("/webhooks/hook/webhook", content=body, headers=headers)).status_code == 200
+
+
+def bearing(session: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {session}"}
+
+
+@contextlib.asynccontextmanager
+async def open_shop(
+    project: Project, store: Store, running: Callable[..., Any], **options: Any
+) -> AsyncIterator[tuple[httpx.AsyncClient, Platform]]:
+    """A server with the web chat behind a login and the webhook channel, and the platform of that."""
+    async with Platform() as platform:
+        hook = Hook(secret=SECRET, platform=platform.address)
+        hook.trust = 0
+        channels = [*open_channels({"webchat": {"trust": 2}, "rest": {}}), hook]
+        app = create_app(load_assistant(project, store=store), channels, **options)
+        with running(app) as address:
+            async with httpx.AsyncClient(base_url=address) as client:
+                yield client, platform
+        await hook.close()
+
+
+async def test_a_form_begun_on_the_web_goes_on_over_a_platforms_webhook(
+    project: Project, tmp_path: Path, running: Callable[..., Any]
+) -> None:
+    store = SQLiteStore(tmp_path / "f.db", synchronous="OFF")
+    async with open_shop(project, store, running) as (client, platform):
+
+        async def visit(text: str) -> list[str]:
+            body = {"session": VISITOR, "message": text}
+            answer = (await client.post("/webhooks/webchat/webhook", json=body)).json()
+            return [message["text"] for message in answer["messages"]]
+
+        assert await visit("transfer") == ["Your PIN?"]
+        assert await visit("4711") == ["How much?"]
+        code = (await client.post("/webchat/code", headers=bearing(VISITOR))).json()
+        assert 0 < code["expires"] - time.time() <= 600
+        await write(client, "anna", code["code"], "1")
+        assert [await platform.got.get(), await platform.got.get()] == [("anna", JOINED), ("anna", "How much?")]
+        await write(client, "anna", "100", "2")
+        assert await platform.got.get() == ("anna", "Your PIN?")
+        await write(client, "anna", "0815", "3")
+        assert await platform.got.get() == ("anna", "100 sent with 0815.")
+        assert platform.got.empty()
+        shown = (await client.get("/webchat/session", headers=bearing(VISITOR))).json()["messages"]
+        assert [message["text"] for message in shown[-4:]] == ["100", "Your PIN?", "0815", "100 sent with 0815."]
+
+
+async def test_a_page_of_a_guest_shows_what_is_said_from_then_on(
+    project: Project, tmp_path: Path, running: Callable[..., Any]
+) -> None:
+    store = SQLiteStore(tmp_path / "f.db", synchronous="OFF")
+    async with open_shop(project, store, running) as (client, platform):
+
+        async def visit(text: str, message_id: str, after: int) -> tuple[int, list[tuple[str, str]]]:
+            body = {"session": VISITOR, "message": text, "message_id": message_id, "after": after}
+            return read((await client.post("/webhooks/webchat/webhook", json=body)).json())
+
+        def read(answer: Any) -> tuple[int, list[tuple[str, str]]]:
+            return answer["position"], [(one.get("id", "bot"), one["text"]) for one in answer["messages"]]
+
+        async def load(after: str = "") -> tuple[int, list[tuple[str, str]]]:
+            return read((await client.get(f"/webchat/session{after}", headers=bearing(VISITOR))).json())
+
+        await write(client, "anna", "connect", "1")
+        code = (await platform.got.get())[1].split(": ")[1]
+        own, told = await visit("hours", "w1", 0)
+        assert told == [("w1", "hours"), ("bot", "We open at nine.")]
+        assert await visit(code, "w2", own) == (0, [])  # the page sees that it has to load another conversation
+        joined, told = await load()
+        assert joined > own
+        assert told == [("bot", JOINED)]
+        assert await platform.got.get() == ("anna", JOINED)
+        here, told = await visit("hours", "w3", joined)
+        assert told == [("w3", "hours"), ("bot", "We open at nine.")]
+        assert await load(f"?after={here}") == (here, [])
+        assert (await load())[1] == [("bot", JOINED), *told]
+        await client.delete(f"/conversations/{WEB}/joined")
+        assert await load(f"?after={here}") == (0, [])
+        assert (await load())[1] == [("w1", "hours"), ("bot", "We open at nine."), ("bot", LEFT)]
+
+
+async def test_a_page_that_is_new_sees_what_its_code_has_joined(
+    project: Project, tmp_path: Path, running: Callable[..., Any]
+) -> None:
+    store = SQLiteStore(tmp_path / "f.db", synchronous="OFF")
+    async with open_shop(project, store, running) as (client, platform):
+        await write(client, "anna", "connect", "1")
+        code = (await platform.got.get())[1].split(": ")[1]
+        body = {"session": VISITOR, "message": code, "after": 0}
+        answer = (await client.post("/webhooks/webchat/webhook", json=body)).json()
+        assert [message["text"] for message in answer["messages"]] == [JOINED]
+
+
+async def test_the_api_makes_codes_lists_who_is_joined_and_undoes_it(
+    project: Project, tmp_path: Path, running: Callable[..., Any]
+) -> None:
+    store = SQLiteStore(tmp_path / "f.db", synchronous="OFF")
+    async with open_shop(project, store, running) as (client, platform):
+        made = (await client.post("/conversations/rest:ben/joined")).json()
+        await write(client, "anna", made["token"], "1")
+        assert await platform.got.get() == ("anna", JOINED)
+        nobody = {"host": None, "guests": []}
+        assert (await client.get("/conversations/ben/joined")).json() == {**nobody, "guests": ["hook:anna"]}
+        assert (await client.get("/conversations/hook:anna/joined")).json() == {**nobody, "host": "rest:ben"}
+        assert (await client.delete("/conversations/ben/joined")).status_code == 204
+        assert await platform.got.get() == ("anna", LEFT)
+        for name in ("ben", "hook:anna"):
+            assert (await client.get(f"/conversations/{name}/joined")).json() == nobody
+            assert (await client.delete(f"/conversations/{name}/joined")).status_code == 404
+
+
+async def test_who_may_touch_one_conversation_cannot_join_it_to_another_by_its_events(
+    project: Project, running: Callable[..., Any]
+) -> None:
+    async with open_shop(project, MemoryStore(), running, jwt_secret=SECRET) as (client, _):
+
+        def as_role(role: str) -> dict[str, str]:
+            return bearing(jwt.encode({"user": {"username": "ben", "role": role}}, SECRET, "HS256"))
+
+        joined = {"event": "identity", "change": "joined", "data": {"host": WEB, "since": 0}}
+        path = "/conversations/ben/tracker/events"
+        for method in ("POST", "PUT"):
+            assert (await client.request(method, path, json=[joined], headers=as_role("user"))).status_code == 403
+        assert (await client.post(path, json=[joined], headers=as_role("admin"))).status_code == 200
+
+
+async def test_who_erases_a_conversation_lets_its_guests_go(project: Project, running: Callable[..., Any]) -> None:
+    async with open_shop(project, MemoryStore(), running) as (client, platform):
+        made = (await client.post("/conversations/rest:ben/joined")).json()
+        await write(client, "anna", made["code"], "1")
+        assert await platform.got.get() == ("anna", JOINED)
+        assert (await client.delete("/conversations/ben/tracker")).status_code == 204
+        assert await platform.got.get() == ("anna", LEFT)
+        await write(client, "anna", "hours", "2")
+        assert await platform.got.get() == ("anna", "We open at nine.")
+        assert (await client.get("/conversations/ben/joined")).status_code == 404

@@ -39,7 +39,7 @@ async def read_tracker(request: Request) -> Response:
 
 async def delete_tracker(request: Request) -> Response:
     assistant, conversation_id = await conversation_of(request, must_exist=True)
-    await joining.leave(assistant, conversation_id)
+    await joining.leave(assistant, conversation_id, is_erased=True)
     await assistant.store.delete(conversation_id)
     return Response(status_code=204)
 
