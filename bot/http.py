@@ -6,6 +6,7 @@ The error body is Rasa's. Source: https://rasa.com/docs/rasa/pages/http-api
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.responses import Response
 
 from bot import __version__
 from bot.access import Access
-from bot.errors import FrontdeskError, InvalidSignature, ModelError, StoreError, StoreFull, describe
+from bot.errors import FrontdeskError, InvalidSignature, ModelError, StoreError, StoreFull, StoreUnavailable, describe
 from bot.payloads import DEEPEST_JSON, is_shallow
 
 log = logging.getLogger(__name__)
@@ -200,15 +201,39 @@ async def answer_error(request: Request, error: Exception) -> Response:
         case ClientDisconnect():
             return Response(status_code=400)
         case StoreFull():
-            log.warning("conversation %s: %s %s: %s", *_where(request), error)
+            _SELDOM.warning("conversation %s: %s %s: %s", *_where(request), error)
             message = "Too many messages wait just now. Send the same message again in a moment."
             return answer_problem(503, "TooManyMessages", message, headers={"Retry-After": "5"})
-    log.error("conversation %s: %s %s: %s", *_where(request), describe(error))
+        case StoreUnavailable():
+            _SELDOM.warning("conversation %s: %s %s: %s", *_where(request), error)
+        case _:
+            log.error("conversation %s: %s %s: %s", *_where(request), describe(error))
     if isinstance(error, StoreError):
         message = "The conversation cannot be reached just now. Send the same message again in a moment."
         return answer_problem(503, "StoreUnavailable", message, headers={"Retry-After": "1"})
     message = "Something went wrong on our side. Send the same message again in a moment."
     return answer_problem(500, "ConversationError", message)
+
+
+class _Seldom:
+    """Logs at most one line in `every` seconds: a store that is away is away for every page that asks."""
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._latest = -every
+        self._untold = 0
+
+    def warning(self, message: str, *values: object) -> None:
+        now = time.monotonic()
+        if now - self._latest < self._every:
+            self._untold += 1
+            return
+        more = f" (and {self._untold} more like it since)" if self._untold else ""
+        self._latest, self._untold = now, 0
+        log.warning(message + more, *values)
+
+
+_SELDOM = _Seldom(10.0)
 
 
 def _where(request: Request) -> tuple[str, str, str]:
