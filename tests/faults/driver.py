@@ -22,6 +22,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,28 +32,30 @@ import aiohttp
 
 sys.path.append(str(Path(__file__).resolve().parent))
 sys.path.append(str(Path(__file__).resolve().parent / "project"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "stores"))
 
 import bank
 from fleet import Fleet, Platform, Process
 from ledger import Ledger, Verdict, judge, read, repeated
 from network import Proxy
 from plan import Fault, faults
+from postgres_server import PostgresServer, postgres
 from script import Customer, customers
 from servers import SERVICE, RedisServer, Trio, until
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SHARES = {"redis": 0.7, "sentinel": 0.12, "sqlite": 0.18}
+SHARES = {"redis": 0.55, "sentinel": 0.15, "postgresql": 0.15, "sqlite": 0.15}
 """Of the kill points, where no store is named."""
 AT_ONCE = {"sqlite": 1}
 """Faults that are on their way at the same time; three where there are several processes."""
 ATTEMPTS = 20
 """After which a message counts as poison, in place of the product's three: here innocent ones die with others."""
-LEASE = 1.5
+LEASE = 2.0
 """Seconds after which a dead worker's conversation is taken over, in place of the product's ten."""
 OUTAGE = 0.5, 3.0
 """Seconds that something is away."""
-UNREACHED = 20.0
+UNREACHED = 60.0
 """Seconds after which a fault whose point nobody passes is taken back."""
 QUIET = 90.0
 """Seconds in which all must be answered once nothing breaks any more."""
@@ -65,11 +69,22 @@ CUSTOMERS, LENGTH, FAULTS = 12, 10, 20
 Say = Callable[[str], None]
 
 
+def say_at_once(line: str) -> None:
+    print(line, flush=True)
+
+
 class Run:
     """One store, one seed: servers, processes, acts, verdict."""
 
     def __init__(
-        self, store: str, seed: int, folder: Path, say: Say = print, *, quiet: float = QUIET, attempts: int = ATTEMPTS
+        self,
+        store: str,
+        seed: int,
+        folder: Path,
+        say: Say = say_at_once,
+        *,
+        quiet: float = QUIET,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self.store = store
         self.seed = seed
@@ -86,6 +101,8 @@ class Run:
         self._fleet = Fleet([], self._platform)
         self._redis: RedisServer | None = None
         self._trio: Trio | None = None
+        self._postgres: PostgresServer | None = None
+        self._servers = contextlib.ExitStack()
         self._proxies: dict[str, Proxy] = {}
         self._faults: dict[str, Fault] = {}
         self._done: dict[str, asyncio.Event] = {}
@@ -125,6 +142,7 @@ class Run:
             await self._redis.kill()
         if self._trio is not None:
             await self._trio.stop()
+        self._servers.close()
         if self._control is not None:
             self._control.close()
         self._ledger.close()
@@ -138,6 +156,8 @@ class Run:
         elif self.store == "sentinel":
             self._trio = Trio(self.folder / "trio")
             await self._trio.start()
+        elif self.store == "postgresql":
+            self._postgres = self._servers.enter_context(postgres())
 
     async def _prepare_project(self) -> None:
         """A copy of the project with the store in its configuration, trained."""
@@ -156,11 +176,14 @@ class Run:
     def _store_options(self) -> Mapping[str, Any]:
         match self.store:
             case "redis":
-                return {"type": "redis", "url": "${FAULTS_REDIS}", "lease": LEASE}
+                return {"type": "redis", "url": "${FAULTS_URL}", "lease": LEASE}
             case "sentinel":
                 assert self._trio is not None
                 watchers = [f"127.0.0.1:{sentinel.port}" for sentinel in self._trio.sentinels]
                 return {"type": "redis", "sentinels": watchers, "service": SERVICE, "lease": LEASE}
+            case "postgresql":
+                assert self._postgres is not None
+                return {"type": "postgresql", "url": "${FAULTS_URL}", "lease_seconds": LEASE}
         return {"type": self.store}
 
     def _environment(self, name: str, port: int) -> dict[str, str]:
@@ -173,11 +196,17 @@ class Run:
             "FAULTS_WARRANTS": str(self._warrants) if name != "train" else "",
             "FAULTS_CONTROL": str(self._control.sockets[0].getsockname()[1]),
             "FAULTS_STORE": "redis" if self.store == "sentinel" else self.store,
-            "FAULTS_REDIS": f"redis://127.0.0.1:{port}/0",
+            "FAULTS_URL": self._url(port),
             "FAULTS_NAME": name,
             "FAULTS_ATTEMPTS": str(self._attempts),
             "PYTHONPATH": python_path,
         }
+
+    def _url(self, port: int) -> str:
+        """The store, by a proxy's port."""
+        if self._postgres is not None:
+            return replace(self._postgres, port=port).url()
+        return f"redis://127.0.0.1:{port}/0"
 
     async def _processes(self) -> list[Process]:
         """One for SQLite; else web processes and workers, each with a network of its own."""
@@ -192,8 +221,8 @@ class Run:
         processes = []
         for name, command in words.items():
             port = 1
-            if self._redis is not None:
-                proxy = self._proxies[name] = Proxy(lambda: self._redis.port if self._redis else 0)
+            if server := self._redis or self._postgres:
+                proxy = self._proxies[name] = Proxy(lambda port=server.port: port)  # type: ignore[misc]
                 await proxy.start()
                 port = proxy.port
             processes.append(Process(name, command, self.folder, self._environment(name, port)))
@@ -230,7 +259,7 @@ class Run:
             (self._warrants / fault.warrant).touch()
             await self._platform.open_gate(fault.conversation_id, fault.message_id)
             try:
-                async with asyncio.timeout(min(UNREACHED, self._quiet)):
+                async with asyncio.timeout(UNREACHED):
                     await self._done[fault.warrant].wait()
             except TimeoutError:
                 (self._warrants / fault.warrant).unlink(missing_ok=True)
@@ -263,6 +292,9 @@ class Run:
             case "kill":
                 _kill(pid)
                 await _end_of(pid)
+                for process in self._fleet.processes:
+                    if process.pid == pid:
+                        await process.is_over.wait()
             case "supervisor killed":
                 supervisor = next(one for one in self._fleet.processes if one.name == SUPERVISED)
                 if supervisor.pid is not None and supervisor.is_ready.is_set():
@@ -296,12 +328,16 @@ class Run:
                 case "memory full":
                     await self._limit_memory(1)
                     return [lambda: self._limit_memory(0)]
-                case "redis killed":
+                case "server killed":
                     await self._redis.kill()
                     return [self._redis.start]
-                case "redis stopped":
+                case "server stopped":
                     await self._redis.stop()
                     return [self._redis.start]
+        if self._postgres is not None:
+            # `immediate` is as if its power was cut.
+            await asyncio.to_thread(self._postgres.stop, "immediate" if deed == "server killed" else "fast")
+            return [partial(asyncio.to_thread, self._postgres.start)]
         if self._trio is not None:
             number = await self._trio.master()
             match deed:
@@ -439,7 +475,7 @@ def _name_of(pid: int) -> str:
     return next(one for one in environment if one.startswith(b"FAULTS_NAME=")).partition(b"=")[2].decode()
 
 
-async def prove(store: str, seed: int, kill_points: int, folder: Path, say: Say = print) -> Verdict:
+async def prove(store: str, seed: int, kill_points: int, folder: Path, say: Say = say_at_once) -> Verdict:
     """One store: acts until so many faults have struck, and the verdict."""
     begun = time.monotonic()
     say(f"{store}, seed {seed}: {kill_points} kill points")

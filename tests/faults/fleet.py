@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 READY = re.compile(rb"(?:Frontdesk is ready at http://localhost:(\d+)|The worker is ready|workers are ready)")
-LONGEST_START = 60.0
+LONGEST_START = 120.0
 """Seconds."""
 
 
@@ -25,7 +25,9 @@ class Process:
         self.name = name
         self.door: str | None = None
         self.is_ready = asyncio.Event()
+        self.is_over = asyncio.Event()
         self.was_ready = False
+        self._is_stopping = False
         self.complaint = ""
         self._words = [sys.executable, "-m", "bot.cli", *words]
         self._folder = folder
@@ -56,22 +58,20 @@ class Process:
         assert not self.complaint, self.complaint
 
     async def stop(self) -> None:
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
-        process = self._process
-        if process is None or process.returncode is not None:
+        """Gently at first. What it has started goes with it."""
+        if self._keeping is None or self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 15)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        self._is_stopping = True
+        for end in (self._process.terminate, self._process.kill):
+            with contextlib.suppress(ProcessLookupError):
+                end()
+            done, _ = await asyncio.wait((self._keeping,), timeout=15)
+            if done:
+                return
+        self._keeping.cancel()
 
     async def _keep(self) -> None:
-        while True:
+        while not self._is_stopping:
             with (self._folder / f"{self.name}.log").open("ab") as log:
                 self._process = process = await asyncio.create_subprocess_exec(
                     *self._words,
@@ -80,6 +80,7 @@ class Process:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,
                 )
+            self.is_over.clear()
             assert process.stdout is not None
             async for line in process.stdout:
                 if found := READY.search(line):
@@ -89,8 +90,9 @@ class Process:
             code = await process.wait()
             self.was_ready = self.was_ready or self.is_ready.is_set()
             self.is_ready.clear()
+            self.is_over.set()
             self.door = None
-            if not self.was_ready:
+            if not self.was_ready and not self._is_stopping:
                 self.complaint = f"{self.name} ended with {code}: see {self._folder / self.name}.log"
                 return
             self._tell()

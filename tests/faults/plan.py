@@ -15,8 +15,8 @@ DEEDS: dict[str, dict[str, int]] = {
     "redis": {
         KILL: 21,
         "pause": 2,
-        "redis killed": 2,
-        "redis stopped": 1,
+        "server killed": 2,
+        "server stopped": 1,
         "supervisor killed": 1,
         "cut": 1,
         "black hole": 1,
@@ -25,9 +25,18 @@ DEEDS: dict[str, dict[str, int]] = {
         "disk full": 1,
         "memory full": 1,
     },
+    "postgresql": {
+        KILL: 14,
+        "pause": 1,
+        "server killed": 2,
+        "server stopped": 1,
+        "supervisor killed": 1,
+        "cut": 1,
+        "black hole": 1,
+        "deaf": 2,
+        "slow": 1,
+    },
     "sentinel": {KILL: 5, "failover": 2, "master killed": 2, "master cut": 1},
-    # It forgets all that it has acknowledged: the suite must find that.
-    "memory": {KILL: 1},
 }
 """What may happen, by store, and how often beside each other."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from driver import Run
-from ledger import Verdict, visible
+from ledger import Verdict
 from plan import KILL, Fault
 from sabotage import warrant
 from script import Customer, Line
+
+from bot.action_execution import SORRY
 
 pytestmark = pytest.mark.anyio
 SEED = 1
@@ -40,26 +43,29 @@ async def prove(store: str, kill_points: int, folder: Path) -> Verdict:
 
 
 async def test_a_store_that_forgets_is_found_out(tmp_path: Path) -> None:
-    async with Run("memory", SEED, tmp_path, quiet=1) as run:
-        await run.act(0, 2, size=3, length=5)
+    anna = Customer("anna", "hook", "quick", (_ping(1),))
+    async with Run("memory", SEED, tmp_path, quiet=0) as run:
+        await run.play([anna], [_killing(anna, "turn.begun")])
         verdict = await run.verdict(aftermath=0)
-    assert verdict.lost
+    assert f"{anna.conversation_id}: no turn of m1" in verdict.lost
 
 
 async def test_a_message_that_kills_three_times_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
-    poison = Customer("poison", "hook", "quick", (_ping(1), _ping(2)))
+    poison = Customer("poison", "hook", "quick", (replace(_ping(1), replies=(SORRY["en"],)), _ping(2)))
     other = Customer("other", "hook", "patient", (_ping(3), _ping(4)))
-    key, message = poison.conversation_id, poison.lines[0].message_id
-    name = warrant("action.before", key, f"action_pong {message}")
-    async with Run("sqlite", SEED, tmp_path, quiet=3, attempts=3) as run:
-        await run.play([poison, other], [Fault("action.before", KILL, key, message, name, 0, times=3)])
-        told = [event.get("text") or "" for event in await run.history(poison) if event["event"] == "bot"]
-        entries = run.entries
-    assert told[0].startswith("Sorry")
-    assert told[1:] == list(poison.lines[1].replies)
-    assert visible(entry for entry in entries if entry.get("conversation") == key) == told
-    expected = [reply for line in other.lines for reply in line.replies]
-    assert visible(entry for entry in entries if entry.get("conversation") == other.conversation_id) == expected
+    async with Run("sqlite", SEED, tmp_path, attempts=3) as run:
+        await run.play([poison, other], [_killing(poison, "understanding.after", times=3)])
+        verdict = await run.verdict(aftermath=0)
+        heard = [event["message_id"] for event in await run.history(poison) if event["event"] == "user"]
+    assert verdict.kill_points == 3
+    assert verdict.is_clean, verdict.findings
+    assert heard == ["m1", "m2"]
+
+
+def _killing(customer: Customer, point: str, *, times: int = 1) -> Fault:
+    """Whoever is at this point with the customer's first message dies."""
+    key, message = customer.conversation_id, customer.lines[0].message_id
+    return Fault(point, KILL, key, message, warrant(point, key, message), 0, times=times)
 
 
 def _ping(number: int) -> Line:
