@@ -81,6 +81,10 @@ class Actions:
         """Whether the domain, or the framework, knows an action of this name."""
         return name in self._known
 
+    def is_custom(self, name: str) -> bool:
+        """Whether this runs code of the project's, here or on an action server, which may do something elsewhere."""
+        return name in self._custom or (self._remote is not None and self._is_remote(name))
+
     def is_amendable(self, name: str) -> bool:
         """Whether the action only words an answer, so that it may be broken off when the customer says more."""
         return bool(getattr(self._custom.get(name), "amendable", False))
@@ -96,7 +100,7 @@ class Actions:
 
         Raises `ActionRejected` when it declines and `ActionError` when it fails.
         """
-        if name in self._custom or (self._remote and self._is_remote(name)):
+        if self.is_custom(name):
             return await self._run_custom(name, tracker)
         if name in default_actions.ALL:
             return await default_actions.ALL[name](tracker, self)

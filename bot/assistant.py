@@ -12,7 +12,7 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +47,14 @@ log = logging.getLogger(__name__)
 MOST_ACTIONS = 10
 MOST_ATTEMPTS = 3
 """Of answering a message, before it is set aside."""
+REST = 60.0
+"""Seconds until a message is tried again that cannot even be set aside."""
 LONGEST_TURN = 600
-"""Seconds until a turn that nobody waits for counts as failed."""
+"""Seconds until a turn counts as failed."""
 LONGEST_WAIT = 100
 """Seconds that a caller waits for an answer that is somebody else's to give."""
+MOST_TOGETHER = 20
+"""Messages that make one turn: as many as a lease shows."""
 LONGEST_MESSAGE = 10_000
 """Characters of a message that are kept."""
 
@@ -86,7 +90,7 @@ class Assistant:
         """Those that are open, by name: how their messages are kept, and whether they send the replies."""
         self._typed_payloads = typed_payloads
         self.writing: asyncio.Event | None = None
-        """In a turn: set while an action runs whose answer may still be amended by what the customer says."""
+        """In a turn that may be broken off: set while an action runs whose answer is then worded anew."""
         self._going_on: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -131,7 +135,8 @@ class Assistant:
         while lease and not begun.answer.done():
             lease = await self._one_more(lease, message)
         if lease:
-            self._go_on(lease)
+            # What waits in this conversation has nobody here who waits for it.
+            self._in_the_background(self.work(lease))
         try:
             async with asyncio.timeout(None if begun.answer.done() else LONGEST_WAIT):
                 replies = await begun.answer
@@ -155,9 +160,8 @@ class Assistant:
             log.error("conversation %s: %s", lease.conversation_id, describe(error))
             return await self.store.claim(lease.conversation_id)
 
-    def _go_on(self, lease: Lease) -> None:
-        """Answer what waits in this conversation, with nobody waiting for it here."""
-        task = asyncio.create_task(self.work(lease))
+    def _in_the_background(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(doing)
         self._going_on.add(task)
         task.add_done_callback(self._going_on.discard)
 
@@ -166,8 +170,7 @@ class Assistant:
         while lease:
             conversation_id = lease.conversation_id
             try:
-                async with asyncio.timeout(LONGEST_TURN):
-                    lease = await self.take_turn(lease)
+                lease = await self.take_turn(lease)
             except LeaseLost as error:
                 log.warning("%s", error)
                 return
@@ -180,30 +183,47 @@ class Assistant:
 
         The lease is given back when the turn fails; a message that has failed `MOST_ATTEMPTS` times is set aside.
         """
-        messages = self._together(lease.messages)
-        message = merged(messages)
         try:
-            if message.kind == joining.RECORD:
-                await self.store.delete(lease.conversation_id)
-                return None
-            hand = await self._resume(lease)
-            if lease.attempts >= MOST_ATTEMPTS:
-                return await self._set_aside(hand, messages)
-            passed_on = await joining.redirect(hand.assistant, hand.tracker, messages)
-            if passed_on or await self._taken(hand, message):
-                return await self._commit(hand, messages)
-            await self._give_back(lease, failed=False)
-            return None
+            async with asyncio.timeout(LONGEST_TURN):
+                return await self._take_turn(lease)
         except BaseException as error:
-            await self._give_back(lease, failed=not isinstance(error, asyncio.CancelledError | StoreUnavailable))
+            failed = not isinstance(error, asyncio.CancelledError | StoreUnavailable)
+            if failed and lease.attempts > MOST_ATTEMPTS:
+                self._in_the_background(self._rest(lease))
+            else:
+                await self._give_back(lease, failed=failed)
             raise
 
-    async def _taken(self, hand: _InHand, message: UserMessage) -> bool:
+    async def _take_turn(self, lease: Lease) -> Lease | None:
+        messages = self._together(lease.messages)
+        if messages[0].kind == joining.RECORD:
+            await self.store.delete(lease.conversation_id)
+            return None
+        hand = await self._resume(lease)
+        if lease.attempts >= MOST_ATTEMPTS:
+            return await self._set_aside(hand, messages)
+        passed_on = await joining.redirect(hand.assistant, hand.tracker, messages)
+        if passed_on or await self._taken(hand, messages):
+            return await self._commit(hand, messages)
+        await self._give_back(lease, failed=False)
+        return None
+
+    async def _rest(self, lease: Lease) -> None:
+        """Keep the conversation for a while: it can neither be answered nor left, and would be told at once again."""
+        try:
+            await asyncio.sleep(REST)
+        finally:
+            await self._give_back(lease, failed=True)
+
+    async def _taken(self, hand: _InHand, messages: Sequence[UserMessage]) -> bool:
         """Take the turn. False when the customer has said more while an answer was still being written.
 
-        Nothing of such a turn is kept: the next one answers both messages.
+        Nothing of such a turn is kept: the next one answers all the messages.
         """
-        if not self._wait_on(message.channel):
+        message = merged(messages)
+        # What comes behind messages that are no part of this turn, or too many, would be none of the next one either.
+        may_grow = len(messages) == len(hand.lease.messages) < MOST_TOGETHER
+        if not may_grow or not self._wait_on(message.channel):
             await hand.assistant.take(message, hand.tracker)
             return True
         hand.assistant.writing = asyncio.Event()
@@ -326,23 +346,25 @@ class Assistant:
         events = tuple(tracker.events_since(hand.before))
         channel = channel or (messages[0].channel if messages else None)
         await joining.settle(hand.assistant, tracker, events)
+        key = _key(messages[0]) if messages else _digest(tracker.conversation_id, str(events[0].timestamp))
+        if set_aside or not messages:
+            # The message may come back and be answered; an API caller's turn is done once, at its place.
+            key = _digest(key, hand.before)
         turn = Turn(
             tracker.conversation_id,
             events,
             tuple(message.message_id for message in messages),
-            self._deliveries(channel, tracker, events, messages),
+            self._deliveries(key, channel, tracker, events, messages),
             reminders.timers(hand.reminders, tracker, hand.assistant.domain),
             set_aside,
         )
         return await self.store.commit(hand.lease, turn, tracker)
 
     def _deliveries(
-        self, channel: str | None, tracker: Tracker, events: Sequence[Event], messages: Sequence[UserMessage]
+        self, key: str, channel: str | None, tracker: Tracker, events: Sequence[Event], messages: Sequence[UserMessage]
     ) -> tuple[Delivery, ...]:
-        """The replies that a channel has to send by itself."""
+        """The replies that a channel has to send by itself. `key` is that of the turn."""
         replies = [event.message for event in events if isinstance(event, BotUttered)]
-        # What an API caller does is done once: its place in the history tells it from all else.
-        key = _key(messages[0]) if messages else _digest(tracker.conversation_id, tracker.event_count)
         found: list[Delivery] = []
         for name, sender_id in joining.addresses(tracker, channel, messages[0] if messages else None):
             if name in self.channels and getattr(self.channels[name], "sends", True):
@@ -438,6 +460,9 @@ class Assistant:
             seen.apply_all(prediction.events)
         if self.writing and self.actions.is_amendable(name):
             self.writing.set()
+        elif self.actions.is_custom(name):
+            # What it may do elsewhere is done, and this turn says so, whatever the customer says next.
+            self.writing = None
         try:
             events = await self.actions.run(name, seen)
         except ActionRejected:

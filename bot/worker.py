@@ -11,16 +11,18 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from bot.assistant import Assistant
+from bot.assistant import MOST_ATTEMPTS, Assistant
 from bot.brokers import Publisher
-from bot.errors import DeliveryError, StoreError, describe
+from bot.errors import DeliveryError, StoreError, StoreUnavailable, describe
 from bot.interfaces import Channel, Delivery, EventBroker, Lease, OutboxLease
 from bot.processes import GRACE, Control, loop_factory
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 64
-"""Conversations that one worker has in hand."""
+"""Conversations in which one worker takes turns."""
+DELIVERIES_AT_ONCE = 256
+"""Conversations in which it delivers replies: many may wait for a platform that hangs."""
 PAUSE = 1.0
 """Seconds until a store that does not answer is asked again."""
 LONGEST_CLEARING = 10.0
@@ -28,7 +30,11 @@ LONGEST_CLEARING = 10.0
 LONGEST_DELIVERY = 30.0
 """Seconds that a platform may take to accept a reply."""
 MOST_DELAY = 300.0
-"""Seconds between two attempts to deliver a reply, at most."""
+"""Seconds between two attempts to deliver a reply, at most, where the platform says nothing."""
+LONGEST_DELAY = 86_400.0
+"""Seconds that a platform may have us wait."""
+PATIENCE = 10
+"""Attempts after which a platform that says when to try again has us wait longer and longer."""
 MOST_DELIVERIES = 30
 """Attempts at a delivery, about two hours, before it becomes a dead letter."""
 
@@ -39,8 +45,9 @@ class Worker:
     def __init__(self, assistant: Assistant, broker: EventBroker | None = None, *, at_once: int = AT_ONCE) -> None:
         self._assistant = assistant
         self._publisher = Publisher(assistant.store, broker) if broker else None
-        self._room = asyncio.Semaphore(at_once)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._at_once = at_once
+        self._turns: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[None]] = set()
         self._main: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -53,44 +60,45 @@ class Worker:
         if self._main:
             self._main.cancel()
             await asyncio.gather(self._main, return_exceptions=True)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
+        tasks = self._turns | self._deliveries
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._publisher:
             await self._publisher.stop()
 
     async def _run(self) -> None:
-        is_away = False
+        store, trouble = self._assistant.store, ""
         while True:
-            await self._room.acquire()
+            # Nobody says beforehand which of the two it will be.
+            await _room(self._turns, self._at_once)
+            await _room(self._deliveries, DELIVERIES_AT_ONCE)
             try:
                 while not self._assistant.has_model:  # noqa: ASYNC110
                     await asyncio.sleep(PAUSE)
-                work = await self._assistant.store.ready()
-                lease = await self._assistant.store.claim(work.conversation_id) if work.kind == "inbox" else None
-            except BaseException as error:
-                self._room.release()
-                if not isinstance(error, StoreError):
-                    raise
-                if not is_away:
-                    log.error("the store is away, and asked again every %g s: %s", PAUSE, error)
-                is_away = True
+                work = await store.ready()
+                lease = await store.claim(work.conversation_id) if work.kind == "inbox" else None
+            except Exception as error:
+                # One that is not the store's is a mistake of ours, and must not end the worker.
+                is_away = isinstance(error, StoreUnavailable)
+                what, why = ("the store is away", error) if is_away else ("work cannot be taken up", describe(error))
+                if what != trouble:
+                    log.error("%s, and tried again every %g s: %s", what, PAUSE, why)
+                trouble = what
                 await asyncio.sleep(PAUSE)
                 continue
-            if is_away:
-                log.warning("the store is back")
-            is_away = False
+            if trouble:
+                log.warning("work is taken up again")
+            trouble = ""
             if work.kind == "outbox":
-                self._spawn(self._deliver(work.conversation_id))
-            elif lease and lease.attempts:
-                alone = self._spawn(self._work_alone(lease, set(self._tasks)))
+                self._spawn(self._deliver(work.conversation_id), self._deliveries)
+            elif lease and 0 < lease.attempts <= MOST_ATTEMPTS:
+                alone = self._spawn(self._work_alone(lease, set(self._turns)), self._turns)
                 await asyncio.wait({alone}, timeout=2 * LONGEST_CLEARING)
             elif lease:
-                self._spawn(self._assistant.work(lease))
-            else:
-                self._room.release()
+                self._spawn(self._assistant.work(lease), self._turns)
 
     async def _work_alone(self, lease: Lease, others: set[asyncio.Task[None]]) -> None:
         """For a message of which its worker may have died before: with no other in hand, none dies with it."""
@@ -102,17 +110,17 @@ class Worker:
             raise
         await self._assistant.work(lease)
 
-    def _spawn(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, doing: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
         task = asyncio.create_task(doing)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
+        among.add(task)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._room.release()
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a worker's task failed: %s", describe(error))
+        def done(task: asyncio.Task[None]) -> None:
+            among.discard(task)
+            if not task.cancelled() and (error := task.exception()):
+                log.error("a worker's task failed: %s", describe(error))
+
+        task.add_done_callback(done)
+        return task
 
     # ---- deliveries ----
 
@@ -140,7 +148,7 @@ class Worker:
         except DeliveryError as error:
             if error.is_final or delivery.attempts + 1 >= MOST_DELIVERIES:
                 return await self._give_up(lease, str(error))
-            delay = error.retry_after if error.retry_after is not None else _delay(delivery.attempts)
+            delay = delay_of(error, delivery.attempts)
             log.warning("conversation %s: %s: again in %g s", lease.conversation_id, error, delay)
             await store.postpone(lease, delay)
             return None
@@ -163,9 +171,22 @@ async def _send(channel: Channel, delivery: Delivery) -> None:
         raise DeliveryError(f"{channel.name} failed: {describe(error)}") from error
 
 
-def _delay(attempts: int) -> float:
-    """Seconds until the next attempt: 1, 2, 4 and so on."""
-    return min(2.0**attempts, MOST_DELAY)
+def delay_of(error: DeliveryError, attempts: int) -> float:
+    """Seconds until the next attempt, after so many before: what the platform says, else 1, 2, 4 and so on.
+
+    A platform that has said so often enough is believed no more: a reply must neither be given up within moments nor
+    wait for ever.
+    """
+    if error.retry_after is None:
+        return min(2.0**attempts, MOST_DELAY)
+    least = min(2.0 ** (attempts - PATIENCE), MOST_DELAY) if attempts >= PATIENCE else 0.0
+    return min(max(least, error.retry_after), LONGEST_DELAY)
+
+
+async def _room(tasks: set[asyncio.Task[None]], most: int) -> None:
+    """Waits until there are fewer than so many."""
+    while len(tasks) >= most:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
 
 def run_worker(
