@@ -178,8 +178,8 @@ class PostgreSQLStore:
         self._works = False
         self._is_full = False
         self._soon: set[tuple[str, str, str | None]] = set()
-        self._waited: dict[int, int] = {}
-        """How many looks ago a caller was seen who waits for a conversation that nobody has."""
+        self._seen_asking: dict[int, float] = {}
+        """Since when (on the loop's clock) a caller waits for a conversation that nobody has."""
         self._has_feed: asyncio.Event = asyncio.Event()
         self._to_tell: dict[tuple[str, str], None] = {}
         self._tells = False
@@ -920,7 +920,7 @@ class PostgreSQLStore:
 
     async def _look(self) -> None:
         """See what is to be done, and what is awaited here and has come."""
-        self._may_be_more = False
+        self._may_be_more = not self._works
         awaited = [one for one in self._begun if one[1] in self._answers.awaited(one[0])]
         self._begun.intersection_update(awaited)
         asking = [(key, request) for request, (key, future) in self._asking.items() if not future.done()]
@@ -936,16 +936,16 @@ class PostgreSQLStore:
             awaited=[_key(conversation_id) for conversation_id, _ in awaited],
             messages=[_key(message_id) for _, message_id in awaited],
         )
-        waited, self._waited = self._waited, {}
+        seen, self._seen_asking = self._seen_asking, {}
         found: dict[str, int] = {}
         for row in rows:
             found[row.kind] = found.get(row.kind, 0) + 1
-            await self._found(row.kind, _unkey(row.conversation_id), row.name, row.number, waited)
+            await self._found(row.kind, _unkey(row.conversation_id), row.name, row.number, seen)
         if max(found.get("inbox", 0), found.get("outbox", 0)) >= MOST_FOUND:
             self._may_be_more = True
 
     async def _found(
-        self, kind: str, conversation_id: str, name: str | None, number: Any, waited: Mapping[int, int]
+        self, kind: str, conversation_id: str, name: str | None, number: Any, seen: Mapping[int, float]
     ) -> None:
         match kind:
             case "inbox" | "outbox":
@@ -959,8 +959,9 @@ class PostgreSQLStore:
                 self._later(float(number), (kind, conversation_id, name), self._fire, conversation_id, name)
             case "asked":
                 # A worker has a moment to take what came before; then whoever asked has it.
-                self._waited[int(number)] = waited.get(int(number), 0) + 1
-                if self._waited[int(number)] > PATIENCE / LOOKS:
+                now = asyncio.get_running_loop().time()
+                since = self._seen_asking[int(number)] = seen.get(int(number), now)
+                if now >= since + PATIENCE:
                     await self._grant(conversation_id)
             case "granted":
                 self._heard("granted", conversation_id, int(number))

@@ -182,6 +182,7 @@ WITH known AS (
         token = CASE WHEN EXCLUDED.holder IS NULL THEN c.token ELSE EXCLUDED.token END,
         request = CASE WHEN EXCLUDED.holder IS NULL THEN c.request ELSE EXCLUDED.request END,
         holder = coalesce(EXCLUDED.holder, c.holder),
+        told_until = CASE WHEN EXCLUDED.holder IS NULL THEN c.told_until ELSE now() END,
         begins_at = CASE WHEN :wait > 0 THEN EXCLUDED.begins_at ELSE c.begins_at END
     RETURNING c.*, (c.holder = :me AND c.request = :request) IS TRUE AS is_taken
 ), put AS (
@@ -213,7 +214,7 @@ WHERE c.told_until <= now() AND {_CLAIMABLE} RETURNING {_NOT_ON_DISK}
 
 TAKE = f"""
 WITH step AS (
-    UPDATE conversations c SET token = nextval('tokens'), holder = :me, request = :request
+    UPDATE conversations c SET token = nextval('tokens'), holder = :me, request = :request, told_until = now()
     WHERE {_CLAIMABLE} RETURNING c.*
 ), begun AS (
     UPDATE inbox i SET attempts = i.attempts + 1 FROM step WHERE i.position = {_OLDEST}
@@ -257,7 +258,8 @@ WITH known AS (SELECT {_FREE} AS is_free), step AS (
     ON CONFLICT (conversation_id) DO UPDATE SET
         token = CASE WHEN EXCLUDED.holder IS NULL THEN c.token ELSE EXCLUDED.token END,
         request = CASE WHEN EXCLUDED.holder IS NULL THEN c.request ELSE EXCLUDED.request END,
-        holder = coalesce(EXCLUDED.holder, c.holder)
+        holder = coalesce(EXCLUDED.holder, c.holder),
+        told_until = CASE WHEN EXCLUDED.holder IS NULL THEN c.told_until ELSE now() END
     RETURNING c.*
 ), ticket AS (
     INSERT INTO tickets (position, conversation_id, process, request)
@@ -440,7 +442,7 @@ WHERE b.told_until <= now() AND {_CLAIMABLE_OUTBOX} RETURNING {_NOT_ON_DISK}
 
 TAKE_OUTBOX = f"""
 WITH step AS (
-    UPDATE outboxes b SET token = nextval('tokens'), holder = :me, request = :request
+    UPDATE outboxes b SET token = nextval('tokens'), holder = :me, request = :request, told_until = now()
     WHERE {_CLAIMABLE_OUTBOX} RETURNING b.token
 )
 SELECT {_NOT_ON_DISK}, step.token, o.position, o.attempts, o.body FROM step, outbox o
