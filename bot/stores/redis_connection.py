@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import re
+import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -47,8 +48,8 @@ log = logging.getLogger(__name__)
 
 BLOCK = 2.0
 """Seconds that a blocking call waits on the server before it is made again."""
-_AT_ONCE = 2
-"""Batches that are on the way to one server."""
+_LANES = 2
+"""Batches that are on the way to one server. The calls of a partition keep their order: they are in one lane."""
 _MOST_CALLS = 200
 """Calls of one batch."""
 _BREATH = 0.05
@@ -182,14 +183,14 @@ def _address(text: str, port: int) -> tuple[str, int]:
 class _Call:
     """One command on its way. `tries_until` is the loop's time up to which it is repeated."""
 
-    __slots__ = ("command", "future", "is_repeated", "key", "script", "tries_until")
+    __slots__ = ("command", "future", "key", "repeated", "script", "tries_until")
 
     def __init__(self, key: bytes, command: tuple[Any, ...], script: Script | None, tries_until: float) -> None:
         self.key = key
         self.command = command
         self.script = script
         self.tries_until = tries_until
-        self.is_repeated = False
+        self.repeated = 0
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def settle(self, outcome: Any) -> None:
@@ -207,26 +208,22 @@ class _Line:
     def __init__(self, send: Callable[[list[_Call]], Awaitable[None]]) -> None:
         self._send = send
         self._waiting: deque[_Call] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._is_starting = False
+        self._working: asyncio.Task[None] | None = None
 
     def put(self, call: _Call) -> None:
         self._waiting.append(call)
-        if not self._is_starting and len(self._tasks) < _AT_ONCE:
-            self._is_starting = True
-            task = asyncio.get_running_loop().create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._working is None:
+            self._working = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
-        self._is_starting = False
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_CALLS))]
             await self._send(batch)
+        self._working = None
 
     async def close(self) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._working:
+            await asyncio.wait([self._working])
 
 
 class RedisConnection:
@@ -244,7 +241,7 @@ class RedisConnection:
         self._sentinels: list[Sentinel] = []
         self._client = self._open(timeout)
         self._blocking = self._open(timeout + BLOCK)
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[tuple[str, int], _Line] = {}
         self._later: set[asyncio.Task[None]] = set()
 
     def _options(self, timeout: float) -> dict[str, Any]:
@@ -294,22 +291,23 @@ class RedisConnection:
             name = node.name if node else ""
         else:
             name = ""
-        line = self._lines.get(name)
+        lane = zlib.crc32(call.key) % _LANES
+        line = self._lines.get((name, lane))
         if line is None:
-            line = self._lines[name] = _Line(self._send)
+            line = self._lines[name, lane] = _Line(self._send)
         line.put(call)
         return call.future
 
     async def _send(self, calls: list[_Call]) -> None:
+        outcomes: Sequence[Any]
         try:
             outcomes = await self._round_trip(calls)
-        except _TROUBLE as error:
+        except Exception as error:
             outcomes = [error] * len(calls)
-        for call, outcome in zip(calls, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                self._failed(call, outcome)
-            else:
-                call.settle(outcome)
+        again = [call for call, outcome in zip(calls, outcomes, strict=True) if not self._settle(call, outcome)]
+        if again:
+            is_new = any(call.repeated < 2 for call in again)
+            self._later_do(self._repeat(again, 0.0 if is_new else _BREATH))
 
     async def _round_trip(self, calls: list[_Call]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
@@ -331,25 +329,37 @@ class RedisConnection:
             raise _TooFewReplicas(f"{confirmed} of {self._replicas} replicas have confirmed")
         return outcomes
 
-    def _failed(self, call: _Call, error: Exception) -> None:
-        """Once more, or the caller hears of it."""
-        if isinstance(error, NoScriptError) and call.script is not None:
+    def _settle(self, call: _Call, outcome: Any) -> bool:
+        """Whether the call is done with; else it is to be made again."""
+        if not isinstance(outcome, Exception):
+            call.settle(outcome)
+        elif isinstance(outcome, NoScriptError) and call.script is not None:
             call.command = ("EVAL", call.script.source, *call.command[2:])
-            self._put_again(call, 0.0)
-        elif "WRONGTYPE" in str(error) and call.script not in (None, self._check):
-            self._later_do(self._diagnose(call, error))
-        elif not self._may_pass(error) or call.future.cancelled():
-            call.settle(self.ours(error))
-        elif not call.is_repeated:
-            call.is_repeated = True
-            self._put_again(call, 0.0)
-        elif asyncio.get_running_loop().time() < call.tries_until:
-            self._put_again(call, _BREATH)
+            self._put(call)
+        elif "WRONGTYPE" in str(outcome) and call.script not in (None, self._check):
+            self._later_do(self._diagnose(call, outcome))
+        elif self._may_pass(outcome) and (not call.repeated or asyncio.get_running_loop().time() < call.tries_until):
+            call.repeated += 1
+            return False
         else:
-            call.settle(self.ours(error))
+            call.settle(self.ours(outcome))
+        return True
 
-    def _put_again(self, call: _Call, seconds: float) -> None:
-        self._later_do(self._repeat(call, seconds))
+    async def _repeat(self, calls: list[_Call], seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+            if isinstance(self._client, RedisCluster):
+                # Whatever has happened to the cluster: redis-py finds out by a call of its own, at the second one.
+                for _ in range(2):
+                    with suppress(*_TROUBLE):
+                        await self._client.execute_command("EXISTS", calls[0].key)
+                        break
+            for call in calls:
+                self._put(call)
+        except BaseException as error:
+            for call in calls:
+                call.settle(self.ours(error) if isinstance(error, Exception) else self._closed())
+            raise
 
     def _later_do(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(doing)
@@ -362,20 +372,6 @@ class RedisConnection:
             call.settle(self.ours(error))
         except StoreError as found:
             call.settle(found)
-
-    async def _repeat(self, call: _Call, seconds: float) -> None:
-        try:
-            await asyncio.sleep(seconds)
-            if isinstance(self._client, RedisCluster):
-                # Whatever has happened to the cluster: redis-py finds out by a call of its own, at the second one.
-                for _ in range(2):
-                    with suppress(*_TROUBLE):
-                        await self._client.execute_command("EXISTS", call.key)
-                        break
-            self._put(call)
-        except BaseException as error:
-            call.settle(self.ours(error) if isinstance(error, Exception) else self._closed())
-            raise
 
     async def scan(self, command: str, key: bytes) -> AsyncIterator[tuple[bytes, Any]]:
         """All of a sorted set (ZSCAN: member, score) or a hash (HSCAN: field, value); some may come twice."""
@@ -493,6 +489,8 @@ class RedisConnection:
             return StoreUnavailable(f"{where} does not answer: {text or type(error).__name__}. It is tried again")
         if text.startswith("FOREIGN "):
             return self.foreign(text)
+        if not isinstance(error, RedisError):
+            return StoreError(f"{where}: {type(error).__name__} in redis-py")
         if isinstance(error, NoPermissionError) or "ACL failure" in text:
             return StoreError(f"{where}: the store's user lacks a right that it needs (see docs/redis.md): {text}")
         return StoreError(f"{where} refuses a step: {text}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -18,11 +17,22 @@ _KEPT = 0.2
 
 
 class Ready:
-    """`keys` are the sorted sets that the scripts put work into. `put_back` gives work away that nobody here wants."""
+    """`keys` are the sorted sets that the scripts put work into.
 
-    def __init__(self, redis: RedisConnection, keys: Sequence[bytes], put_back: Callable[[Work, int], None]) -> None:
+    What came when nobody waited any more stays for a moment: `waits` says whether it still waits to be done, and
+    `put_back` tells others of it in the end.
+    """
+
+    def __init__(
+        self,
+        redis: RedisConnection,
+        keys: Sequence[bytes],
+        waits: Callable[[Work], Awaitable[bool]],
+        put_back: Callable[[Work], None],
+    ) -> None:
         self._redis = redis
         self._keys = keys
+        self._waits = waits
         self._put_back = put_back
         self._work: deque[Work] = deque()
         self._idle: deque[asyncio.Future[Work]] = deque()
@@ -30,8 +40,10 @@ class Ready:
 
     async def next(self) -> Work:
         """The next piece of work for this process."""
-        if self._work:
-            return self._work.popleft()
+        while self._work:
+            work = self._work.popleft()
+            if await self._waits(work):
+                return work
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Work] = loop.create_future()
         self._idle.append(future)
@@ -86,4 +98,4 @@ class Ready:
     def _give_away(self, work: Work) -> None:
         with suppress(ValueError):
             self._work.remove(work)
-            self._put_back(work, int(time.time() * 1000))
+            self._put_back(work)

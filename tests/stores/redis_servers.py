@@ -59,7 +59,9 @@ class Server:
         command = ["redis-server", *([str(self.folder / "sentinel.conf"), "--sentinel"] if self._is_sentinel else [])]
         command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--logfile", "log"]
         if not self._is_sentinel:
-            command += ["--save", "", "--appendonly", "yes", "--appendfsync", "no"]
+            command += ["--save", "", "--appendonly", "yes", "--appendfsync", "no", "--rdbcompression", "no"]
+            # Compressed values would hide from the tests what can be read in them.
+            command += ["--rdbcompression", "no"]
         self._process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL)
         until(self._answers, f"Redis answers: {' '.join(command)}")
         return self
@@ -74,6 +76,11 @@ class Server:
 
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port, protocol=2, socket_timeout=10)
+
+    def everything_under(self, prefix: str) -> bytes:
+        """All values whose keys begin so, as Redis writes them to its disk."""
+        with self.client() as client:
+            return b"".join(key + (client.dump(key) or b"") for key in client.scan_iter(f"{prefix}:*"))
 
     def kill(self) -> None:
         """Without a word, as the OOM killer does it."""

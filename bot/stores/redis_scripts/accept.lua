@@ -2,7 +2,7 @@
 -- ARGV: …, message id, body, seconds to remember it, milliseconds to wait, 'accept' or 'begin', known version
 
 local id, body, seconds, wait, begins = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == 'begin'
-local x, h, p, r, a = unpack(call('HMGET', key('c', c), 'x', 'h', 'p', 'r', 'a'))
+local x, h, p, r, a, b = unpack(call('HMGET', key('c', c), 'x', 'h', 'p', 'r', 'a', 'b'))
 local known = call('HGET', key('m', c), id)
 
 if known then
@@ -17,7 +17,10 @@ if known then
       waiting = waiting == '' and process or waiting .. ',' .. process
       call('HSET', key('m', c), id, expires .. '||' .. by .. '|' .. waiting)
     end
-    return {'waits'}
+    if x == '1' or number(b) > now or call('LLEN', key('q', c)) > 0 then return {'waits'} end
+    local found = state(c, ARGV[9])
+    local token, attempts = take(c, process, request, true)
+    return {'taken', token, attempts, shown(c), found}
   end
   if expires * 1000 > now then return begins and {'answered', answer(c, entry)} or {'known'} end
 end

@@ -7,5 +7,8 @@ if x ~= '1' and call('LLEN', key('q', c)) == 0 then
   local found = state(c, ARGV[4])
   return {take(c, process, request), found}
 end
-if not call('LPOS', key('q', c), request) then call('RPUSH', key('q', c), request) end
+for _, asked in ipairs(call('LRANGE', key('q', c), 0, -1)) do
+  if string.match(asked, ':(.*)$') == request then return false end
+end
+call('RPUSH', key('q', c), string.format('%.0f:', micros) .. request)
 return false

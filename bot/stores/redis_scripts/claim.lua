@@ -10,7 +10,7 @@ if call('LLEN', key('i', c)) == 0 then
   forget('i' .. c)
   return false
 end
-if number(b) > now or call('LLEN', key('q', c)) > 0 then return false end
+if not comes_first(call('LINDEX', key('i', c), 0), call('LINDEX', key('q', c), 0), b) then return false end
 local found = state(c, ARGV[4])
 local token, attempts = take(c, process, request, true)
 return {token, attempts, shown(c), found}

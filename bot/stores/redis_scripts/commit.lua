@@ -19,7 +19,7 @@ end
 
 local parts, ids, deliveries, timers, letters = list(2), list(1), list(1), list(4), list(2)
 local x, h, p, n, v, me, a, rests, ox = unpack(call('HMGET', C, 'x', 'h', 'p', 'n', 'v', 'e', 'a', 'b', 'ox'))
-local waiting, asking = call('LLEN', key('i', c)), call('LLEN', key('q', c))
+local waiting, asked = call('LLEN', key('i', c)), call('LINDEX', key('q', c), 0)
 call('STRLEN', key('s', c))
 call('HLEN', key('m', c))
 call('LLEN', key('o', c))
@@ -30,7 +30,7 @@ end
 me, a = number(me), number(a)
 
 local function next_message()
-  if asking > 0 or waiting == 0 or number(rests) > now then
+  if waiting == 0 or not comes_first(call('LINDEX', key('i', c), 0), asked, rests) then
     free(c, '')
     return {'done'}
   end

@@ -124,24 +124,37 @@ local function take(conversation, holder, by, begins)
   return token, attempts
 end
 
--- Whoever asked first and is still there has the conversation now; else it is free, and a worker is told of what waits.
-local function free(conversation, mark)
-  local ticket = call('LPOP', key('q', conversation))
-  while ticket do
+-- When a message came, or somebody asked, in microseconds.
+local function arrival(entry) return tonumber(string.match(entry, '^%d+')) end
+
+-- Whether the message is to be answered now: it has rested, and nobody asked for the conversation before it came.
+local function comes_first(message, asked, rests)
+  return message and number(rests) <= now and not (asked and arrival(asked) < arrival(message))
+end
+
+-- Whoever came first has the conversation next: one who asked and is still there, or a worker, who is told. (One who
+-- is in a hurry has waited long enough for a worker.)
+local function free(conversation, mark, is_in_a_hurry)
+  local C, Q = key('c', conversation), key('q', conversation)
+  local message, asked = call('LINDEX', key('i', conversation), 0), call('LINDEX', Q, 0)
+  local rests = asked and call('HGET', C, 'b')
+  while asked and (is_in_a_hurry or not comes_first(message, asked, rests)) do
+    call('LPOP', Q)
+    local ticket = string.match(asked, ':(.*)$')
     local asking = string.match(ticket, '^[^-]+')
     if alive(asking) then
       local token = take(conversation, asking, ticket)
       publish(asking, 'g' .. ticket .. ':' .. token .. ':' .. conversation)
       return
     end
-    ticket = call('LPOP', key('q', conversation))
+    asked = call('LINDEX', Q, 0)
   end
-  if call('LLEN', key('i', conversation)) > 0 then
-    call('HSET', key('c', conversation), 'x', mark)
+  if message then
+    call('HSET', C, 'x', mark)
     tell_inbox(conversation)
   else
     forget('i' .. conversation)
-    if call('EXISTS', key('c', conversation)) == 1 then call('HSET', key('c', conversation), 'x', mark) end
+    if call('EXISTS', C) == 1 then call('HSET', C, 'x', mark) end
     tidy(conversation)
   end
 end
@@ -170,16 +183,17 @@ local function is_full(conversation)
   if number(call('GET', WAITING)) >= CAPACITY then return 'all' end
 end
 
--- Nobody is told yet.
+-- No worker is told yet; whoever has the conversation in hand is.
 local function put(conversation, id, body, seconds, wait, by, waiting)
   local C, M, expires = key('c', conversation), key('m', conversation), math.ceil(now / 1000 + seconds)
-  local latest, most = unpack(call('HMGET', C, 'e', 'k'))
+  local latest, most, x, p, h = unpack(call('HMGET', C, 'e', 'k', 'x', 'p', 'h'))
   call('RPUSH', key('i', conversation), string.format('%.0f:%d:', micros, #id) .. id .. body)
   call('HSET', M, id, expires .. '||' .. by .. '|' .. waiting)
   call('PERSIST', M)
   call('INCR', WAITING)
   if expires > number(latest) then call('HSET', C, 'e', expires) end
   if wait > 0 then call('HSET', C, 'b', now + wait) end
+  if x == '1' then publish(p, 'n' .. h .. ':' .. #conversation .. ':' .. conversation .. id) end
   if call('HLEN', M) >= number(most or 64) then forget_old_ids(conversation) end
 end
 

@@ -29,7 +29,7 @@ local function look_at_inbox(conversation)
   if x == '1' then
     if not stays('i' .. conversation, p, h) then free(conversation, 'x') end
   elseif call('LLEN', key('q', conversation)) > 0 then
-    free(conversation, x or '')
+    free(conversation, x or '', true)
   elseif call('LLEN', key('i', conversation)) > 0 then
     tell_inbox(conversation)
   else
@@ -66,8 +66,6 @@ for _, member in ipairs(call('ZRANGEBYSCORE', TIMERS, '-inf', now, 'LIMIT', 0, A
   if problem then
     problems[#problems + 1] = problem.err
     call('ZADD', TIMERS, now + 60000, member)
-  elseif is_full(conversation) then
-    call('ZADD', TIMERS, now + 5000, member)
   else
     local timer = call('HGET', key('y', conversation), name)
     call('ZREM', TIMERS, member)
