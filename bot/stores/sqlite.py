@@ -134,10 +134,10 @@ class SQLiteStore:
 
         def then(is_new: bool) -> bool:
             if is_new:
-                self._desk.put(decode_message(body, key), wait=wait)
+                self._desk.put(message, wait=wait)
             return is_new
 
-        accepted: bool = await self._write(self._inserting(message), then)
+        accepted: bool = await self._write(self._inserting(message, body), then)
         return accepted
 
     async def begin(self, message: UserMessage, *, remember: float = DAY) -> Begun:
@@ -160,7 +160,7 @@ class SQLiteStore:
         key, body = message.conversation_id, encode_message(message)
         token, oldest = self._desk.reserve(key), self._desk.oldest(key)
         # The attempt that begins now is counted at the oldest message, which mostly is this one.
-        insert = self._inserting(message, attempts=int(token is not None and oldest is None))
+        insert = self._inserting(message, body, attempts=int(token is not None and oldest is None))
         count = None
         if token is not None and oldest:
             count = _counting(key, oldest.message.message_id, oldest.attempts + 1)
@@ -175,7 +175,7 @@ class SQLiteStore:
             if not is_new:
                 undo()
                 return None
-            self._desk.put(decode_message(body, key))
+            self._desk.put(message)
             answer = self._desk.answers.expect(key, message.message_id)
             return Begun(answer, None if token is None else self._desk.begin(key, token))
 
@@ -186,10 +186,11 @@ class SQLiteStore:
         begun: Begun | None = await self._write(write, then, undo)
         return begun
 
-    def _inserting(self, message: UserMessage, *, attempts: int = 0) -> Callable[..., bool]:
-        """Puts the message into the inbox and answers True, unless it is there or was answered."""
+    def _inserting(self, message: UserMessage, body: bytes, *, attempts: int = 0) -> Callable[..., bool]:
+        """Puts the message, which is `body` as JSON, into the inbox; False when it is there or was answered."""
         key = message.conversation_id
-        row = (_text(key), _text(message.message_id), next(self._positions), attempts, self._closed(message))
+        closed = self._close(body, "message", key)
+        row = (_text(key), _text(message.message_id), next(self._positions), attempts, closed)
 
         def write(connection: sqlite3.Connection) -> bool:
             cursor = connection.execute(
@@ -222,7 +223,7 @@ class SQLiteStore:
 
     async def _fire(self, conversation_id: str, timer: Timer, message: UserMessage) -> None:
         """The timer's message comes into the inbox, however full that is."""
-        insert = self._inserting(message)
+        insert = self._inserting(message, encode_message(message))
 
         def write(connection: sqlite3.Connection) -> bool:
             cursor = connection.execute(
@@ -484,7 +485,7 @@ class SQLiteStore:
         return await self._revive_delivery(letter, dataclasses.replace(letter.content, attempts=0))
 
     async def _revive_message(self, letter: DeadLetter, message: UserMessage) -> bool:
-        insert = self._inserting(message)
+        insert = self._inserting(message, encode_message(message))
         row = (_text(message.conversation_id), _text(message.message_id))
 
         def write(connection: sqlite3.Connection) -> tuple[bool, bool]:
