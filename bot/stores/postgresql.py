@@ -85,7 +85,7 @@ class _Held:
     """What a lease stands for here. `recent` is None in a conversation of which nothing is stored."""
 
     request: int
-    recent: _Recent | None
+    recent: _Recent | None = field(repr=False)
 
 
 @dataclass(slots=True)
