@@ -829,6 +829,7 @@ class RedisStore:
                 self._opening = None
 
     async def _open_up(self) -> None:
+        await self._check_rights()
         await self._check_format()
         await self._check_keys()
         await self._rounds.look(self._partitions)
@@ -842,6 +843,14 @@ class RedisStore:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self._is_open = not self._closed
+
+    async def _check_rights(self) -> None:
+        missing = await self._run("rights", "")
+        if missing:
+            rights = " ".join(f"+{name.decode()}" for name in missing)
+            raise StoreError(
+                f"{self._place}: the store's user lacks rights that it needs (see docs/redis.md): {rights}"
+            )
 
     async def _check_format(self) -> None:
         """What is under our keys is ours, and as this version writes it."""

@@ -239,7 +239,8 @@ class RedisConnection:
         self._timeout = timeout
         self._replicas = replicas
         self._sentinels: list[Sentinel] = []
-        self._client = self._open(timeout)
+        # Redis looks every tenth of a second who has waited for replicas for long enough.
+        self._client = self._open(timeout + 0.5 if replicas else timeout)
         self._blocking = self._open(timeout + BLOCK)
         self._lines: dict[tuple[str, int], _Line] = {}
         self._later: set[asyncio.Task[None]] = set()
@@ -315,7 +316,7 @@ class RedisConnection:
             pipeline.execute_command(*call.command)
         if not self._replicas:
             return await pipeline.execute(raise_on_error=False)
-        milliseconds = int(self._timeout * 500)
+        milliseconds = int(self._timeout * 1000)
         if isinstance(self._client, RedisCluster):
             await self._client.initialize()
             node = self._client.get_node_from_key(calls[0].key.decode())
@@ -491,7 +492,7 @@ class RedisConnection:
             return self.foreign(text)
         if not isinstance(error, RedisError):
             return StoreError(f"{where}: {type(error).__name__} in redis-py")
-        if isinstance(error, NoPermissionError) or "ACL failure" in text:
+        if isinstance(error, NoPermissionError) or "user executing the script" in text:
             return StoreError(f"{where}: the store's user lacks a right that it needs (see docs/redis.md): {text}")
         return StoreError(f"{where} refuses a step: {text}")
 

@@ -123,7 +123,10 @@ class Trio:
     def _is_complete(self) -> bool:
         with self.sentinels[0].client() as client:
             state = client.sentinel_masters()["bank"]
-        return state["num-slaves"] == 2 and state["num-other-sentinels"] == 2 and not state["is_sdown"]
+        with self.servers[0].client() as client:
+            replication = client.info("replication")
+        are_online = all(replication.get(f"slave{number}", {}).get("state") == "online" for number in range(2))
+        return are_online and state["num-slaves"] == 2 and state["num-other-sentinels"] == 2
 
     @property
     def addresses(self) -> list[str]:
