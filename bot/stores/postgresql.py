@@ -466,37 +466,44 @@ class PostgreSQLStore:
         return tracker or fold(await self.events(conversation_id), conversation_id, domain)
 
     async def commit(self, lease: Lease, turn: Turn, tracker: Tracker) -> Lease | None:
-        start = tracker.event_count - len(turn.events)
-        return await self._store(sql.COMMIT, lease, turn, tracker, start=start, ends=bool(lease.messages))
+        return await self._store(lease, turn, tracker, replaces=False)
 
     async def replace(self, lease: Lease, turn: Turn, tracker: Tracker) -> None:
-        await self._store(sql.REPLACE, lease, turn, tracker, start=0, ends=False)
+        await self._store(lease, turn, tracker, replaces=True)
 
-    async def _store(
-        self, statement: str, lease: Lease, turn: Turn, tracker: Tracker, *, start: int, ends: bool
-    ) -> Lease | None:
+    async def _store(self, lease: Lease, turn: Turn, tracker: Tracker, *, replaces: bool) -> Lease | None:
         who, key, following = turn.conversation_id, _key(turn.conversation_id), _new_request()
         if not lease.conversation_id == who == tracker.conversation_id:
             raise StoreError(f"a turn of '{who}' was to be stored under '{lease.conversation_id}'")
         held: _Held = lease.state
+        start = 0 if replaces else tracker.event_count - len(turn.events)
         body, snapshot = encode_events(turn.events), encode(tracker.to_json())
-        sealed, earlier = self._seal.close(body, f"turn:{who}"), held.recent.events if held.recent and start else ()
-        events = (*earlier, *decode_events([body], who))[-RECENT_EVENTS:]
-        recent = _Recent(_version(lease, turn, start, body), snapshot, events)
+        events = (*(held.recent.events if held.recent and start else ()), *decode_events([body], who))
+        recent = _Recent(_version(lease, turn, start, body), snapshot, events[-RECENT_EVENTS:])
+        parts = {
+            "replaces": replaces,
+            "feeds": self._feeds and bool(turn.events),
+            "sets_aside": turn.set_aside is not None,
+            "sends": bool(turn.deliveries),
+            "times": bool(turn.timers),
+        }
         values = {
             "id": key,
             "me": self._me,
             "token": lease.token,
             "next": following,
-            "ends": ends,
+            "ends": bool(lease.messages) and not replaces,
             "start": start,
             "end": tracker.event_count,
             "version": recent.version,
             "snapshot": self._seal.close(snapshot, f"snapshot:{who}"),
-            "body": sealed,
-            "feed_body": sealed if self._feeds and turn.events else None,
-            **self._aside(turn),
+            "body": self._seal.close(body, f"turn:{who}"),
+            "messages": [_key(message_id) for message_id in turn.message_ids],
+            "last_message": _key(turn.message_ids[-1]) if turn.message_ids else "",
+            "remember": DAY,
+            **self._besides(turn),
         }
+        statement = sql.store(*(part for part, is_there in parts.items() if is_there))
         with self._leaving("inbox", key, following, is_unbegun=True):
             async with self._line(key):
                 row = await self._commit(statement, values)
@@ -538,15 +545,12 @@ class PostgreSQLStore:
             raise LeaseLost(f"the lease on '{who}' is over: this turn must not be stored")
         raise LeaseLost(f"'{who}' has moved on since this turn was begun: it must not be stored")
 
-    def _aside(self, turn: Turn) -> dict[str, Any]:
-        """What a turn changes beside the conversation itself."""
+    def _besides(self, turn: Turn) -> dict[str, Any]:
+        """The values of the further parts of `store`."""
         timers = {timer.name: timer for timer in turn.timers}
         is_set = [(timer, timer.message) for timer in timers.values() if timer.message is not None]
         who = turn.conversation_id
         return {
-            "messages": [_key(message_id) for message_id in turn.message_ids],
-            "last_message": _key(turn.message_ids[-1]) if turn.message_ids else "",
-            "remember": DAY,
             "reason": None if turn.set_aside is None else _escaped(turn.set_aside),
             "deliveries": [
                 self._seal.close(encode_delivery(delivery), f"delivery:{who}") for delivery in turn.deliveries

@@ -103,7 +103,8 @@ class Database:
         """The rows of one statement, which is a transaction by itself. `AnswerLost` when it may have been done."""
         text = self._texts.get(statement)
         if text is None:
-            text = self._texts[statement] = self._sql.text(statement)
+            # psycopg reads a statement of more than 4,096 letters anew each time.
+            text = self._texts[statement] = self._sql.text(" ".join(statement.split()))
         while True:
             was_sent = False
             try:

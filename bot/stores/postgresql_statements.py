@@ -11,6 +11,8 @@ it is when the answer to that call got lost.
 
 from __future__ import annotations
 
+import functools
+
 from bot.stores.desk import MOST_SHOWN, MOST_WAITING
 from bot.tracker import RECENT_EVENTS
 
@@ -325,12 +327,12 @@ WITH mine AS (
     SELECT c.conversation_id, c.begins_at FROM conversations c
     WHERE c.conversation_id = :id AND c.holder = :me AND c.token = :token AND {{condition}}
         AND NOT EXISTS (
-            SELECT FROM answered a WHERE a.conversation_id = :id
-                AND a.message_id = ANY (CAST(:messages AS text[])) AND a.remember_until > now()
+            SELECT FROM answered a
+            WHERE a.conversation_id = :id AND a.message_id = ANY (:messages) AND a.remember_until > now()
         )
 ), rest AS (
     SELECT i.position, i.body, i.attempts FROM inbox i
-    WHERE i.conversation_id = :id AND i.message_id <> ALL (CAST(:messages AS text[]))
+    WHERE i.conversation_id = :id AND i.message_id <> ALL (:messages)
     ORDER BY i.position + 0 LIMIT {MOST_SHOWN}
 ), first AS (
     SELECT min(rest.position) AS position FROM rest
@@ -351,41 +353,56 @@ WITH mine AS (
     RETURNING c.token, c.holder, c.request, c.begins_at, fate.fate, fate.position
 ), gone AS (
     DELETE FROM tickets t USING step WHERE t.position = step.position
-), {{before}}stored AS (
+), stored AS (
     INSERT INTO turns AS t (conversation_id, start_count, end_count, version, body)
     SELECT :id, :start, :end, :version, :body FROM step WHERE CAST(:start AS bigint) < :end
     ON CONFLICT (conversation_id, end_count) DO UPDATE SET
         start_count = EXCLUDED.start_count, version = EXCLUDED.version, body = EXCLUDED.body
-), fed AS (
-    INSERT INTO feed (conversation_id, start_count, body)
-    SELECT :id, :start, :feed_body FROM step WHERE CAST(:feed_body AS bytea) IS NOT NULL
 ), consumed AS (
-    DELETE FROM inbox i USING step
-    WHERE i.conversation_id = :id AND i.message_id = ANY (CAST(:messages AS text[]))
+    DELETE FROM inbox i USING step WHERE i.conversation_id = :id AND i.message_id = ANY (:messages)
     RETURNING i.message_id, i.remember_until, i.asked_by, i.body, i.position
 ), remembered AS (
     INSERT INTO answered AS a (conversation_id, message_id, remember_until, end_count)
     SELECT :id, m.message_id, coalesce(consumed.remember_until, now() + make_interval(secs => :remember)),
         CASE WHEN CAST(:start AS bigint) < :end AND m.message_id = :last_message THEN CAST(:end AS bigint) END
-    FROM step, unnest(CAST(:messages AS text[])) AS m (message_id) LEFT JOIN consumed USING (message_id)
+    FROM step, unnest(:messages) AS m (message_id) LEFT JOIN consumed USING (message_id)
     ON CONFLICT (conversation_id, message_id) DO UPDATE SET
         remember_until = EXCLUDED.remember_until, end_count = EXCLUDED.end_count
 ), begun AS (
     UPDATE inbox i SET attempts = i.attempts + 1 FROM step
     WHERE step.fate = 'next' AND i.position = (SELECT first.position FROM first)
-), set_aside AS (
+){{parts}}
+SELECT step.fate, step.token, step.holder, step.request, {_RESTS},
+    ARRAY(SELECT rest.body FROM rest ORDER BY rest.position) AS messages,
+    (SELECT rest.attempts FROM rest ORDER BY rest.position LIMIT 1) AS attempts,
+    (SELECT json_agg(json_build_array(message_id, asked_by)) FROM consumed) AS consumed,
+    (SELECT holder FROM feeder) AS feeder
+FROM step
+"""
+_PARTS = {
+    "replaces": """, replaced AS (
+    DELETE FROM turns t USING step WHERE t.conversation_id = :id AND t.end_count <> :end
+), silent AS (
+    UPDATE answered a SET end_count = NULL FROM step
+    WHERE a.conversation_id = :id AND a.message_id <> ALL (:messages)
+)""",
+    "feeds": """, fed AS (
+    INSERT INTO feed (conversation_id, start_count, body) SELECT :id, :start, :body FROM step
+)""",
+    "sets_aside": """, set_aside AS (
     INSERT INTO letters (conversation_id, reason, message_id, body)
-    SELECT :id, :reason, message_id, body FROM consumed WHERE CAST(:reason AS text) IS NOT NULL ORDER BY position
-), box AS (
-    INSERT INTO outboxes AS b (conversation_id, sends_at)
-    SELECT :id, now() FROM step WHERE cardinality(CAST(:deliveries AS bytea[])) > 0
+    SELECT :id, :reason, message_id, body FROM consumed ORDER BY position
+)""",
+    "sends": """, box AS (
+    INSERT INTO outboxes AS b (conversation_id, sends_at) SELECT :id, now() FROM step
     ON CONFLICT (conversation_id) DO UPDATE SET sends_at = b.sends_at
 ), sent AS (
     INSERT INTO outbox (conversation_id, body)
     SELECT :id, d.body FROM step, unnest(CAST(:deliveries AS bytea[])) WITH ORDINALITY AS d (body, number)
     ORDER BY d.number
-), cancelled AS (
-    DELETE FROM timers t USING step WHERE t.conversation_id = :id AND t.name = ANY (CAST(:cancelled AS text[]))
+)""",
+    "times": """, cancelled AS (
+    DELETE FROM timers t USING step WHERE t.conversation_id = :id AND t.name = ANY (:cancelled)
 ), timed AS (
     INSERT INTO timers (conversation_id, name, due, message_id, body)
     SELECT :id, t.name, to_timestamp(t.due), t.message_id, t.body FROM step, unnest(
@@ -394,27 +411,21 @@ WITH mine AS (
     ) AS t (name, due, message_id, body)
     ON CONFLICT (conversation_id, name) DO UPDATE SET
         due = EXCLUDED.due, message_id = EXCLUDED.message_id, body = EXCLUDED.body
-)
-SELECT step.fate, step.token, step.holder, step.request, {_RESTS},
-    ARRAY(SELECT rest.body FROM rest ORDER BY rest.position) AS messages,
-    (SELECT rest.attempts FROM rest ORDER BY rest.position LIMIT 1) AS attempts,
-    (SELECT json_agg(json_build_array(message_id, asked_by)) FROM consumed) AS consumed,
-    (SELECT holder FROM feeder) AS feeder
-FROM step
-"""
-COMMIT = _STORE.format(condition="c.event_count = :start", before="")
-"""Store a turn under the lease. Where that `:ends` with it, the conversation goes on to whoever asked, or to the next
-message, whichever came first."""
-REPLACE = _STORE.format(
-    condition="true",
-    before="""replaced AS (
-    DELETE FROM turns t USING step WHERE t.conversation_id = :id AND t.end_count <> :end
-), silent AS (
-    UPDATE answered a SET end_count = NULL FROM step
-    WHERE a.conversation_id = :id AND a.message_id <> ALL (CAST(:messages AS text[]))
-), """,
-)
-"""Store it in place of all that there was."""
+)""",
+}
+
+
+@functools.cache
+def store(*parts: str) -> str:
+    """Store a turn under the lease. Where that `:ends` with it, the conversation goes on to whoever asked, or to the
+    next message, whichever came first.
+
+    The parts say what there is besides: `replaces` all that there was, `feeds` the event broker, `sets_aside` the
+    messages, `sends` deliveries, `times` messages that are due later.
+    """
+    condition = "true" if "replaces" in parts else "c.event_count = :start"
+    return _STORE.format(condition=condition, parts="".join(_PARTS[part] for part in parts))
+
 
 STORED = f"""
 SELECT c.event_count, c.token, (c.holder = :me AND c.request = :next) IS TRUE AS goes_on,
@@ -423,7 +434,7 @@ SELECT c.event_count, c.token, (c.holder = :me AND c.request = :next) IS TRUE AS
     ) AS is_stored,
     (
         SELECT a.message_id FROM answered a WHERE a.conversation_id = :id
-            AND a.message_id = ANY (CAST(:messages AS text[])) AND a.remember_until > now() LIMIT 1
+            AND a.message_id = ANY (:messages) AND a.remember_until > now() LIMIT 1
     ) AS is_answered,
     {_WAITING}
 FROM conversations c WHERE c.conversation_id = :id
