@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ import orjson
 from bot.domain import Domain
 from bot.errors import DataError, StoreError, UnknownName
 from bot.events import BotUttered, Event, event_from_json, event_to_json
-from bot.interfaces import Delivery
+from bot.interfaces import Delivery, Turn
 from bot.messages import Attachment, BotMessage, UserMessage
 from bot.tracker import SNAPSHOT_VERSION, Tracker
 
@@ -91,6 +91,14 @@ def decode_replies(body: bytes, key: str) -> list[BotMessage]:
 def replies_in(events: Iterable[Event]) -> list[BotMessage]:
     """What the bot says in these events."""
     return [event.message for event in events if isinstance(event, BotUttered)]
+
+
+def answers_of(turn: Turn) -> Iterator[tuple[str, list[BotMessage]]]:
+    """What each message that a turn has consumed is answered with: the last one with the replies, those before not."""
+    for message_id in turn.message_ids[:-1]:
+        yield message_id, []
+    for message_id in turn.message_ids[-1:]:
+        yield message_id, replies_in(turn.events)
 
 
 def encode_message(message: UserMessage) -> bytes:

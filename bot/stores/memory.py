@@ -18,6 +18,7 @@ from bot.events import Event
 from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Published, Timer, Turn, Work
 from bot.messages import BotMessage, UserMessage
 from bot.stores import (
+    answers_of,
     decode_delivery,
     decode_events,
     decode_message,
@@ -28,7 +29,6 @@ from bot.stores import (
     encode_events,
     encode_message,
     fold,
-    replies_in,
 )
 from bot.stores.desk import Desk
 from bot.tracker import RECENT_EVENTS, Tracker
@@ -43,9 +43,12 @@ class _StoredTurn:
     body: bytes
 
 
+_SILENCE = _StoredTurn(0, 0, b"[]")
+
+
 @dataclass(slots=True)
 class _Conversation:
-    """`answered` says which turn consumed a message id."""
+    """`answered` says which turn has the replies to a message id."""
 
     snapshot: bytes
     event_count: int = 0
@@ -160,12 +163,13 @@ class MemoryStore:
                 raise LeaseLost(f"message '{message_id}' of '{key}' was answered before")
         if is_new:
             # What is left of an answered message is that it was answered.
-            conversation.answered = dict.fromkeys(conversation.answered, _StoredTurn(0, 0, b"[]"))
+            conversation.answered = dict.fromkeys(conversation.answered, _SILENCE)
             conversation.turns = []
         stored = _StoredTurn(start, tracker.event_count, body)
         conversation.snapshot, conversation.event_count = snapshot, tracker.event_count
         conversation.turns.append(stored)
-        conversation.answered.update(dict.fromkeys(turn.message_ids, stored))
+        conversation.answered.update(dict.fromkeys(turn.message_ids[:-1], _SILENCE))
+        conversation.answered.update(dict.fromkeys(turn.message_ids[-1:], stored))
         self._conversations[key] = conversation
         if self._feeds and turn.events:
             self._feed[str(next(self._feed_numbers))] = key, stored
@@ -175,8 +179,8 @@ class MemoryStore:
                 self._keep_letter(key, turn.set_aside, message)
         self._desk.send(key, deliveries)
         self._desk.set_timers(key, timers)
-        for message_id in turn.message_ids:
-            self._desk.answers.give(key, message_id, replies_in(turn.events))
+        for message_id, replies in answers_of(turn):
+            self._desk.answers.give(key, message_id, replies)
 
     async def release(self, lease: Lease, *, failed: bool = False) -> None:
         if not failed:

@@ -26,6 +26,7 @@ from bot.events import Event
 from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Published, Timer, Turn, Work
 from bot.messages import BotMessage, UserMessage
 from bot.stores import (
+    answers_of,
     decode_delivery,
     decode_events,
     decode_message,
@@ -389,9 +390,10 @@ class SQLiteStore:
                 connection.execute(
                     "INSERT INTO feed (conversation_id, start_count, body) VALUES (?, ?, ?)", (key, start, closed)
                 )
-            for one in consumed:
+            for number, one in enumerate(consumed, 1):
+                turn_id = cursor.lastrowid if number == len(consumed) else None
                 try:
-                    connection.execute("INSERT INTO answered VALUES (?, ?, ?)", (*one, cursor.lastrowid))
+                    connection.execute("INSERT INTO answered VALUES (?, ?, ?)", (*one, turn_id))
                 except sqlite3.IntegrityError as error:
                     raise LeaseLost(f"message '{one[1]}' of '{key}' was answered before") from error
                 if turn.set_aside is not None:
@@ -418,8 +420,8 @@ class SQLiteStore:
         self._desk.send(key, turn.deliveries)
         self._desk.set_timers(key, turn.timers)
         self._fed.set()
-        for message_id in turn.message_ids:
-            self._desk.answers.give(key, message_id, replies_in(turn.events))
+        for message_id, replies in answers_of(turn):
+            self._desk.answers.give(key, message_id, replies)
 
     # ---- the outbox ----
 

@@ -33,7 +33,8 @@ CREATE TABLE turns (
 );
 CREATE INDEX turns_in_order ON turns (conversation_id, end_count);
 
--- The turn that answered a message; NULL when the conversation has been replaced since.
+-- The turn with the replies to a message; NULL when there are none, as for one that was answered with a later one, or
+-- when the conversation has been replaced since.
 CREATE TABLE answered (
     conversation_id TEXT NOT NULL,
     message_id TEXT NOT NULL,

@@ -44,7 +44,7 @@ class Talk:
     inbox: list[tuple[str, int]] = field(default_factory=list)
     outbox: list[tuple[str, int]] = field(default_factory=list)
     answered: dict[str, str | None] = field(default_factory=dict)
-    """The reply to a message; None when it was answered before the conversation was replaced."""
+    """The reply to a message; None when a later one of its turn was, or the conversation has been replaced since."""
     events: list[str] = field(default_factory=list)
     value: Any = None
     holder: tuple[int, Lease] | None = None
@@ -174,7 +174,8 @@ class Conversations(RuleBasedStateMachine):
         self.stale.append((worker, lease))
         talk.inbox = [one for one in talk.inbox if one[0] not in consumed]
         self.arrivals = [one for one in self.arrivals if one[0] != name or one[1] not in consumed]
-        talk.answered.update(dict.fromkeys(consumed, reply))
+        talk.answered.update(dict.fromkeys(consumed[:-1]))
+        talk.answered.update(dict.fromkeys(consumed[-1:], reply))
         talk.events += [text(event) for event in events]
         talk.value = value
         talk.outbox += [(one.key, 0) for one in out]
