@@ -419,7 +419,7 @@ class RedisStore:
             self._rounds.look_in(self._partition(key), min(due) - time.time())
         replies = [event.message for event in turn.events if isinstance(event, BotUttered)]
         for message_id in turn.message_ids:
-            self._answers.give(key, message_id, replies)
+            self._answers.give(key, message_id, replies if message_id == turn.message_ids[-1] else ())
         if outcome == b"next":
             attempts, entries = rest
             return self._lease(key, lease.token, attempts, entries, held.recent)

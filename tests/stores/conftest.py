@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ import pytest
 
 from bot.interfaces import Store
 from bot.stores.memory import MemoryStore
+from bot.stores.postgresql import PostgreSQLStore
+from bot.stores.redis import RedisStore
 from bot.stores.sqlite import SQLiteStore
+from tests.stores.postgres_server import PostgresServer, postgres
+from tests.stores.redis_servers import Cluster, Server, cluster, single
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,71 @@ async def open_encrypted(folder: Path, server: None) -> Store:
     return await open_sqlite(folder, server, encryption_keys="MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 
 
+async def open_postgresql(folder: Path, server: PostgresServer, **options: Any) -> Store:
+    store = PostgreSQLStore(url=server.url(), schema=schema_of(folder), **options)
+    try:
+        await store.conversation_ids()
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def schema_of(folder: Path) -> str:
+    """One for each test: what it keeps is its own."""
+    return f"test_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+
+
+async def open_redis(folder: Path, server: Server, **options: Any) -> Store:
+    store = RedisStore(server.url, key_prefix=schema_of(folder), **options)
+    await store.conversation_ids()
+    return store
+
+
+async def open_redis_cluster(folder: Path, server: Cluster, **options: Any) -> Store:
+    store = RedisStore(server.url, cluster=True, key_prefix=schema_of(folder), **options)
+    await store.conversation_ids()
+    return store
+
+
 def kept_by_sqlite(folder: Path, server: None) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(folder.iterdir()))
+
+
+def kept_by_postgresql(folder: Path, server: PostgresServer) -> bytes:
+    return server.everything_in(schema_of(folder))
+
+
+def kept_by_redis(folder: Path, server: Server) -> bytes:
+    return server.everything_under(schema_of(folder))
 
 
 STORES = {
     "memory": Kind(open_memory, durable=False, shared=False),
     "sqlite": Kind(open_sqlite, shared=False, kept=kept_by_sqlite),
     "sqlite, encrypted": Kind(open_encrypted, shared=False),
+    "postgresql": Kind(open_postgresql, needs="postgres_server", kept=kept_by_postgresql),
+    "redis": Kind(open_redis, needs="redis_server", kept=kept_by_redis),
+    "redis cluster": Kind(open_redis_cluster, needs="redis_cluster"),
 }
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with single(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("redis_cluster")) as masters:
+        yield masters
 
 
 @dataclass
@@ -86,6 +147,7 @@ place = places(lambda kind: True)
 durable_place = places(lambda kind: kind.durable)
 shared_place = places(lambda kind: kind.shared)
 encrypting_place = places(lambda kind: kind.kept is not None)
+shared_encrypting_place = places(lambda kind: kind.shared and kind.kept is not None)
 
 
 @pytest.fixture

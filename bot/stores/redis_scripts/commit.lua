@@ -65,7 +65,8 @@ for i, id in ipairs(ids) do
   end
   me = math.max(me, expires)
   waits[i] = others
-  marks[i] = expires .. '|' .. range .. '||'
+  -- What was said is the answer to the last one.
+  marks[i] = expires .. '|' .. (i == #ids and range or '-') .. '||'
 end
 
 -- From here on everything is written.
@@ -115,7 +116,8 @@ for i, id in ipairs(ids) do
   end
   for other in string.gmatch(waits[i], '[^,]+') do
     if other ~= process then
-      publish(other, 'a' .. #c .. ':' .. #id[1] .. ':' .. c .. id[1] .. (#parts == 1 and parts[1][2] or ''))
+      local body = i == #ids and #parts == 1 and parts[1][2] or ''
+      publish(other, 'a' .. #c .. ':' .. #id[1] .. ':' .. c .. id[1] .. body)
     end
   end
 end
