@@ -282,19 +282,27 @@ class PostgreSQLStore:
         self._works = True
         await self._opened()
         while True:
-            work = await self._next_hint()
-            if work in self._damaged:
-                continue
-            key = _key(work.conversation_id)
             try:
-                async with self._line(key):
-                    tell = sql.TELL_INBOX if work.kind == "inbox" else sql.TELL_OUTBOX
-                    is_told = await self._run(tell, id=key, seconds=PATIENCE)
-            except BaseException:
+                work = await self._next_hint()
+                if work not in self._damaged and await self._tell_worker(work):
+                    return work
+            except StoreUnavailable:
+                # The server is away: `_keep` has said so.
                 self._may_be_more = True
-                raise
-            if is_told:
-                return work
+                self._check_open()
+                await asyncio.sleep(LOOKS / 4)
+
+    async def _tell_worker(self, work: Work) -> bool:
+        """Whether a worker here is the one to be told of this; no other is then, for a while."""
+        key = _key(work.conversation_id)
+        statement = sql.TELL_INBOX if work.kind == "inbox" else sql.TELL_OUTBOX
+        try:
+            async with self._line(key):
+                return bool(await self._run(statement, id=key, seconds=PATIENCE))
+        except BaseException:
+            # The hint is gone: the next one looks.
+            self._may_be_more = True
+            raise
 
     async def _next_hint(self) -> Work:
         """A conversation in which there may be work."""
@@ -537,8 +545,10 @@ class PostgreSQLStore:
         stored = next(iter(await self._run(sql.STORED, **{name: values[name] for name in names})), None)
         who = _unkey(values["id"])
         if stored is not None and stored.is_stored:
-            fate = "next" if stored.goes_on else "free"
-            return _Stored(fate, stored.token, stored.messages if stored.goes_on else [], stored.attempts)
+            if not stored.goes_on:
+                return _Stored("free", stored.token)
+            # The attempt that begins now is counted already.
+            return _Stored("next", stored.token, stored.messages, stored.attempts - 1)
         if stored is not None and stored.is_answered is not None:
             raise LeaseLost(f"message '{_unkey(stored.is_answered)}' of '{who}' was answered before")
         if stored is not None and stored.event_count == values["start"]:
@@ -1072,8 +1082,8 @@ class _Stored:
 
     fate: str
     token: int
-    messages: Sequence[bytes]
-    attempts: int | None
+    messages: Sequence[bytes] = ()
+    attempts: int = 0
     holder: str | None = None
     request: int | None = None
     rests: float = 0.0

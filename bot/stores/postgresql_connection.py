@@ -249,8 +249,10 @@ def _read_url(sqlalchemy: Any, url: Mapping[str, Any] | str) -> Any:
         return sqlalchemy.URL.create("postgresql+psycopg", **url)
     try:
         read = sqlalchemy.make_url(re.sub(r"^postgres://", "postgresql://", url))
-    except sqlalchemy.exc.ArgumentError as error:
-        raise ConfigError("the store's 'url' is no URL: write postgresql://user:password@host:5432/database") from error
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # Without the cause, which may show a part of the password.
+        message = "the store's 'url' is no URL: write postgresql://user:password@host:5432/database"
+        raise ConfigError(message) from None
     if read.get_backend_name() != "postgresql":
         raise ConfigError(f"the store's 'url' begins with {read.drivername}://: this store needs postgresql://")
     return read.set(drivername="postgresql+psycopg")
