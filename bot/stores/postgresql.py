@@ -61,6 +61,8 @@ LONGEST_NOTE = 7900
 """Bytes of a notification: PostgreSQL takes 8,000."""
 LONGEST_ID = 1000
 """Bytes of an id: an index of PostgreSQL takes 2,700 for two of them."""
+MOST_PURGED = 5000
+"""Rows that are removed by one statement."""
 PAGE = 500
 """Bodies that are encrypted anew by one statement."""
 GIVEN_BACK = 20
@@ -186,6 +188,8 @@ class PostgreSQLStore:
         self._look_now = asyncio.Event()
         self._opening = asyncio.Lock()
         self._is_open = self._is_closed = False
+        self._is_away = False
+        """Whether the server is, or was a moment ago: the other processes may not have said yet that they live."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # ---- the inbox ----
@@ -205,31 +209,25 @@ class PostgreSQLStore:
         conversation_id, message_id = message.conversation_id, message.message_id
         key, request = _key(conversation_id), _new_request()
         recent = self._cache.get(key)
-        await self._opened()
-        answer = self._answers.expect(conversation_id, message_id)
-        try:
-            with self._leaving("inbox", key, request, is_unbegun=True):
-                row = await self._put(
-                    message, key, request, remember=remember, wait=wait, takes=not wait, is_asked=True, known=recent
-                )
-                if row.is_answered:
-                    await self._fetch_answer(conversation_id, message_id)
-                    return Begun(answer)
-                self._begun.add((conversation_id, message_id))
-                if row.is_taken:
-                    own = self._own(message, row)
-                    return Begun(answer, self._leased(conversation_id, row, request, recent, own))
-            if not row.is_free:
-                if row.holder:
-                    self._tell(row.holder, "arrived", conversation_id)
-            elif not wait:
-                # It was there already, and nobody has it in hand.
-                return Begun(answer, await self.claim(conversation_id))
-            elif row.same is None:
-                self._offer(Work("inbox", conversation_id), float(row.rests))
-        except BaseException:
-            answer.cancel()
-            raise
+        with self._leaving("inbox", key, request, is_unbegun=True):
+            row = await self._put(
+                message, key, request, remember=remember, wait=wait, takes=not wait, is_asked=True, known=recent
+            )
+            answer = self._answers.expect(conversation_id, message_id)
+            if row.is_answered:
+                await self._fetch_answer(conversation_id, message_id)
+                return Begun(answer)
+            self._begun.add((conversation_id, message_id))
+            if row.is_taken:
+                return Begun(answer, self._leased(conversation_id, row, request, recent, self._own(message, row)))
+        if not row.is_free:
+            if row.holder:
+                self._tell(row.holder, "arrived", conversation_id)
+        elif not wait:
+            # It was there already, and nobody has it in hand.
+            return Begun(answer, await self.claim(conversation_id))
+        elif row.same is None:
+            self._offer(Work("inbox", conversation_id), float(row.rests))
         return Begun(answer)
 
     async def _put(
@@ -309,7 +307,7 @@ class PostgreSQLStore:
         while True:
             if self._hints:
                 return self._hints.popitem(last=False)[0]
-            if self._may_be_more:
+            if self._may_be_more and not self._is_away:
                 await self._look()
                 continue
             self._check_open()
@@ -888,7 +886,7 @@ class PostgreSQLStore:
     async def _keep(self) -> None:
         """Say that this process lives, and look, about once a second."""
         loop = asyncio.get_running_loop()
-        is_away, purged_at = False, loop.time()
+        purged_at = loop.time()
         while not self._is_closed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOKS):
@@ -896,22 +894,28 @@ class PostgreSQLStore:
             self._look_now.clear()
             try:
                 await self._beat()
+                if self._is_away:
+                    await asyncio.sleep(LOOKS)
                 await self._give_back_left()
                 await self._look()
+                if self._is_away:
+                    log.warning("%s is back", self._database.where)
+                    self._is_away = False
                 if loop.time() > purged_at + PURGES:
                     purged_at = loop.time()
-                    for statement in sql.PURGE:
-                        await self._run(statement)
+                    await self._purge()
             except StoreError as error:
-                if not is_away:
+                if not self._is_away:
                     log.error("%s", error)
-                is_away = True
+                self._is_away = True
                 await asyncio.sleep(LOOKS / 4)
                 self._look_now.set()
-                continue
-            if is_away:
-                log.warning("%s is back", self._database.where)
-            is_away = False
+
+    async def _purge(self) -> None:
+        self._damaged.clear()
+        for statement in sql.PURGE:
+            while (await self._run(statement, limit=MOST_PURGED))[0].number == MOST_PURGED:
+                pass
 
     async def _beat(self) -> None:
         await self._database.run(sql.BEAT, me=self._me, seconds=self._lease_seconds)

@@ -643,12 +643,18 @@ LOOK = """
 """
 """What is to be done, soon at the latest, and what is awaited here and is there: notifications tell most of it, too."""
 
-PURGE = (
-    "DELETE FROM answered WHERE remember_until < now()",
-    "DELETE FROM processes WHERE alive_until < now() - interval '1 hour'",
-    "DELETE FROM tickets t WHERE NOT EXISTS (SELECT FROM processes p WHERE p.process = t.process)",
+_PURGE = """
+WITH gone AS (
+    DELETE FROM {0} WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM {0} t WHERE {1} LIMIT :limit)) RETURNING 1
 )
-"""What is of no use any more."""
+SELECT count(*) AS number FROM gone
+"""
+PURGE = (
+    _PURGE.format("answered", "t.remember_until < now()"),
+    _PURGE.format("processes", "t.alive_until < now() - interval '1 hour'"),
+    _PURGE.format("tickets", "NOT EXISTS (SELECT FROM processes p WHERE p.process = t.process)"),
+)
+"""What is of no use any more, a part of it at a time."""
 
 # ---- encryption ----------------------------------------------------------------------------------
 
