@@ -30,8 +30,11 @@ def anyio_backend() -> str:
 
 async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
     kill_points = {"redis": 7, "sqlite": 6}
-    verdicts = await asyncio.gather(*(prove(store, count, tmp_path / store) for store, count in kill_points.items()))
-    assert [verdict.kill_points for verdict in verdicts] == list(kill_points.values())
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            store: group.create_task(prove(store, count, tmp_path / store)) for store, count in kill_points.items()
+        }
+    assert {store: task.result().kill_points for store, task in tasks.items()} == kill_points
 
 
 async def prove(store: str, kill_points: int, folder: Path) -> Verdict:
