@@ -48,9 +48,9 @@ MOST_HOPS = 5
 """How often a message is passed on; then it is answered where it is."""
 RECENT = 1000
 """Events in which a message that comes again is looked for."""
-LETTERS = ("joined", "left", "leave", "moved")
-"""Kinds of message that one conversation leaves to another: a guest has joined it or left it; it is to leave its host;
-its host has joined another."""
+LETTERS = ("joined", "told", "left", "leave", "moved")
+"""Kinds of message that one conversation leaves to another: a guest has joined it, is to be told something, has left;
+it is to leave its host; its host has joined another."""
 RECORD = "join_code"
 """The kind of message that is due when a code is over."""
 
@@ -276,9 +276,13 @@ async def _enter(assistant: Assistant, tracker: Tracker, message: UserMessage, c
         return True
     if not found and code.is_plain:
         return False
-    if identity.host is None:
+    if identity.host:
+        # All that a guest hears is said in the host.
+        told = dataclasses.replace(message, metadata={**message.metadata, "say": name})
+        await _pass_on(assistant, tracker, told, identity.host, "told")
+    else:
         await assistant.start_session_if_due(tracker)
-    tracker.apply_all(await say(name, tracker, assistant.actions, message.language))
+        tracker.apply_all(await say(name, tracker, assistant.actions, message.language or assistant.languages[0]))
     return True
 
 
@@ -384,6 +388,8 @@ async def take(assistant: Assistant, tracker: Tracker, message: UserMessage) -> 
     match message.kind:
         case "joined":
             await _welcome(assistant, tracker, message)
+        case "told":
+            tracker.apply_all(await say(message.metadata["say"], tracker, assistant.actions))
         case "left" if of in tracker.identity.guests:
             tracker.apply(IdentityChanged(change="guest_left", data={"guest": of}))
         case "leave" if host == of:

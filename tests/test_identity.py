@@ -407,6 +407,13 @@ async def test_who_is_joined_already_hears_so(chats: Chats) -> None:
     assert (identity.changes, identity.refused) == (1, ())
 
 
+async def test_what_a_guest_hears_of_a_code_is_said_in_the_host(chats: Chats) -> None:
+    await chats.join()
+    assert await chats.say(PHONE, "C2C2-C2C2") == [REFUSED]
+    assert replies(await chats.store.events(WEB)) == [JOINED, REFUSED]
+    assert replies(await chats.store.events(PHONE)) == []
+
+
 async def test_codes_cannot_be_guessed(chats: Chats) -> None:
     wrong = ("C2C2-C2C2", "D3D3-D3D3", "F4F4F4F4", "G5G5-G5G5", "H6H6-H6H6")
     assert len(wrong) == MOST_REFUSED
