@@ -1,14 +1,18 @@
 """What is kept in Redis as bytes: JSON, sealed where there are keys, with what the scripts must read in front of it.
 
+Turns and snapshots, which are most of it, are packed: a fifth of the memory, and less time on the way than it takes.
+
 | in                      | bytes                                                                     |
 |-------------------------|---------------------------------------------------------------------------|
 | inbox, timer            | microseconds, `:`, length of the message's id, `:`, that id, the message |
-| snapshot, turn, outbox  | the body alone                                                            |
+| snapshot, turn          | the body alone, packed before it is sealed                                |
+| outbox                  | the body alone                                                            |
 | dead letters            | JSON of what stays readable, a line break, the message or the reply      |
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import orjson
@@ -27,6 +31,46 @@ from bot.stores import (
 )
 from bot.stores.sealing import Seal
 
+_PACKED = b"z"
+"""How a packed body begins, and which dictionary it needs. JSON and what is sealed begin otherwise."""
+_WORDS = (
+    b'"elements":null,"quick_replies":null,"buttons":[{"title":"","payload":"/"}],"attachment":null,"image":null,'
+    b'"custom":null,"metadata":{"utter_action":"utter_"},{"event":"session_started","event":"reminder","event":'
+    b'"undo","event":"rewind","event":"restart","event":"followup","event":"reset_slots","event":"pause","event":'
+    b'"resume","event":"action_execution_rejected","event":"loop_interrupted","is_interrupted":false,"event":'
+    b'"user_featurization","use_text_for_featurization":false,"event":"entities","entities":[],"before_message":null,'
+    b'"version":1,"conversation_id":"rest:","event_count":"latest_event_time":"latest_input_channel":"reminders":{},'
+    b'"before_listening":{"latest_action":{"followup_action":null,"prev_action":{"action_name":"action_listen"},'
+    b'"slots":{},"slots_set":[],"latest_message":null,"latest_bot_message":{"paused":false,"history":"active_loop":'
+    b'{"name":"trigger_message":"rejected":false},"requested_slot","session_started_metadata","user":{"intent":'
+    b'{"event":"active_loop","timestamp":17,"name":"_form"},{"event":"slot","timestamp":17,"name":"","value":null},'
+    b'"extractor":"DIETClassifier","start":0,"end":,"value":"","role":null,"group":null,"confidence_entity":0.99,'
+    b'"processors":["EntitySynonymMapper"],"response_selector":{"all_retrieval_intents":[]},"message_id":"",'
+    b'{"event":"user","timestamp":17,"text":"","parse_data":{"text":"","intent":{"name":"","confidence":0.99},'
+    b'"entities":[],"intent_ranking":[{"name":"","confidence":0.0},{"name":"nlu_fallback","confidence":0.0}],'
+    b'"text_tokens":[[0,5],[6,9],[10,14]],"language":"en"},"input_channel":"rest","message_id":""},'
+    b'{"event":"bot","timestamp":17,"text":"","data":{"elements":null,"quick_replies":null,"buttons":null,'
+    b'"attachment":null,"image":null,"custom":null},"metadata":{}},'
+    b'{"event":"action","timestamp":17,"name":"utter_","policy":"RulePolicy","confidence":1.0,"action_text":null},'
+    b'{"event":"action","timestamp":17,"name":"action_listen","policy":"RulePolicy","confidence":1.0,'
+    b'"action_text":null}]'
+)
+"""What occurs in most bodies. It must stay as it is, for what was packed with it: another one has another letter."""
+
+
+def pack(body: bytes) -> bytes:
+    """The body, smaller where that is possible."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=_WORDS)
+    packed = _PACKED + packer.compress(body) + packer.flush()
+    return packed if len(packed) < len(body) else body
+
+
+def unpack(body: bytes) -> bytes:
+    """What was packed; damage is a `zlib.error`."""
+    if not body.startswith(_PACKED):
+        return body
+    return zlib.decompressobj(-zlib.MAX_WBITS, zdict=_WORDS).decompress(body[len(_PACKED) :])
+
 
 def as_bytes(text: str) -> bytes:
     """As Redis can keep it and we read it again: a lone surrogate, which UTF-8 cannot hold, is written as \\udXXX."""
@@ -44,10 +88,10 @@ class Bodies:
         return self._seal.mark(earlier)
 
     def close_turn(self, body: bytes, key: str) -> bytes:
-        return self._seal.close(body, f"turn:{key}")
+        return self._seal.close(pack(body), f"turn:{key}")
 
     def open_turns(self, bodies: Sequence[bytes], key: str) -> list[bytes]:
-        return [self._seal.open(body, f"turn:{key}") for body in bodies]
+        return [self._unpacked(self._seal.open(body, f"turn:{key}"), key) for body in bodies]
 
     def events(self, bodies: Sequence[bytes], key: str) -> list[Event]:
         return decode_events(self.open_turns(bodies, key), key)
@@ -57,10 +101,16 @@ class Bodies:
         return [event.message for event in self.events(bodies, key) if isinstance(event, BotUttered)]
 
     def close_snapshot(self, body: bytes, key: str) -> bytes:
-        return self._seal.close(body, f"snapshot:{key}")
+        return self._seal.close(pack(body), f"snapshot:{key}")
 
     def open_snapshot(self, body: bytes, key: str) -> bytes:
-        return self._seal.open(body, f"snapshot:{key}")
+        return self._unpacked(self._seal.open(body, f"snapshot:{key}"), key)
+
+    def _unpacked(self, body: bytes, key: str) -> bytes:
+        try:
+            return unpack(body)
+        except zlib.error as error:
+            raise StoreError(f"what is stored of '{key}' is damaged: {error}") from error
 
     def close_message(self, message: UserMessage, key: str) -> bytes:
         return self._seal.close(encode_message(message), f"message:{key}")

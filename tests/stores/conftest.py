@@ -14,6 +14,7 @@ from bot.interfaces import Store
 from bot.stores.memory import MemoryStore
 from bot.stores.postgresql import PostgreSQLStore
 from bot.stores.redis import RedisStore
+from bot.stores.redis_bodies import unpack
 from bot.stores.sqlite import SQLiteStore
 from tests.stores.postgres_server import PostgresServer, postgres
 from tests.stores.redis_servers import Cluster, Server, cluster, single
@@ -82,7 +83,7 @@ def kept_by_postgresql(folder: Path, server: PostgresServer) -> bytes:
 
 
 def kept_by_redis(folder: Path, server: Server) -> bytes:
-    return server.everything_under(schema_of(folder))
+    return b"\n".join(unpack(value) for value in server.everything_under(schema_of(folder)))
 
 
 STORES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import subprocess
 import time
@@ -59,9 +60,7 @@ class Server:
         command = ["redis-server", *([str(self.folder / "sentinel.conf"), "--sentinel"] if self._is_sentinel else [])]
         command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--logfile", "log"]
         if not self._is_sentinel:
-            command += ["--save", "", "--appendonly", "yes", "--appendfsync", "no", "--rdbcompression", "no"]
-            # Compressed values would hide from the tests what can be read in them.
-            command += ["--rdbcompression", "no"]
+            command += ["--save", "", "--appendonly", "yes", "--appendfsync", "no"]
         self._process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL)
         until(self._answers, f"Redis answers: {' '.join(command)}")
         return self
@@ -77,10 +76,26 @@ class Server:
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port, protocol=2, socket_timeout=10)
 
-    def everything_under(self, prefix: str) -> bytes:
-        """All values whose keys begin so, as Redis writes them to its disk."""
+    def everything_under(self, prefix: str) -> list[bytes]:
+        """All keys that begin so, and all values or parts of values under them."""
+        found: list[Any] = []
         with self.client() as client:
-            return b"".join(key + (client.dump(key) or b"") for key in client.scan_iter(f"{prefix}:*"))
+            for key in client.scan_iter(f"{prefix}:*"):
+                found.append(key)
+                match client.type(key):
+                    case b"string":
+                        found.append(client.get(key))
+                    case b"list":
+                        found += client.lrange(key, 0, -1)
+                    case b"hash":
+                        found += itertools.chain.from_iterable(client.hgetall(key).items())
+                    case b"stream":
+                        found += [value for _, fields in client.xrange(key) for value in fields.values()]
+                    case b"zset":
+                        found += client.zrange(key, 0, -1)
+                    case b"set":
+                        found += client.smembers(key)
+        return found
 
     def kill(self) -> None:
         """Without a word, as the OOM killer does it."""
