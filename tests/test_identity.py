@@ -28,7 +28,9 @@ from hook import Hook, signature
 from bot import conversations, joining
 from bot.app import create_app, open_channels
 from bot.assistant import Assistant
+from bot.config import load_config
 from bot.domain import Domain, SlotSpec
+from bot.errors import ProjectErrors
 from bot.event_reading import read_event
 from bot.events import (
     ActionExecuted,
@@ -53,6 +55,7 @@ from bot.stores.memory import MemoryStore
 from bot.stores.sqlite import SQLiteStore
 from bot.tracker import LISTEN, Tracker
 from bot.training import load_assistant, train
+from bot.yaml_file import Problems
 
 pytestmark = pytest.mark.anyio
 
@@ -486,6 +489,15 @@ def test_a_token_says_what_we_signed_and_no_other_is_one(key: bytes, byte: int, 
     if signed[place] != byte:
         signed[place] = byte
         assert joining.read_token(base64.urlsafe_b64encode(signed).decode().rstrip("="), secret) is None
+
+
+def test_a_key_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("recipe: default.v1\nlanguage: en\nidentity_key: sesame\n")
+    problems = Problems()
+    load_config(tmp_path, problems)
+    with pytest.raises(ProjectErrors, match="'identity_key' must have at least 32 characters") as refused:
+        problems.raise_errors()
+    assert "sesame" not in str(refused.value)
 
 
 def test_every_code_has_the_shape_of_one() -> None:
