@@ -14,7 +14,7 @@ DEEDS: dict[str, dict[str, int]] = {
     "sqlite": {KILL: 8, "disk full": 1, "pause": 1},
     "redis": {
         KILL: 21,
-        "pause": 2,
+        "pause": 4,
         "server killed": 2,
         "server stopped": 1,
         "supervisor killed": 1,
@@ -27,7 +27,7 @@ DEEDS: dict[str, dict[str, int]] = {
     },
     "postgresql": {
         KILL: 14,
-        "pause": 1,
+        "pause": 2,
         "server killed": 2,
         "server stopped": 1,
         "supervisor killed": 1,
