@@ -10,7 +10,6 @@ help:
 	@echo "make run     set up, train if needed, and serve the default bot on http://localhost:5005"
 	@echo "make test    set up what the tests need, then ruff, mypy --strict and pytest"
 	@echo "make bench   measure speed and quality, beside Rasa's figures; DATA=folder adds BANKING77 and CLINC150"
-	@echo "make faults  kill, cut off and fill up what serves a bot, and judge from the ledger what customers got"
 	@echo "make faults  kill processes and servers at every step of a turn, 320 times, and find nothing lost; SEED=n plays one again"
 	@echo "make conformance  ask real Rasa 3.6.21 (needs a Python 3.10) what it does, and whether we do the same"
 	@echo "make clean   remove the environment, trained models and the demo's conversations"
@@ -38,10 +37,7 @@ bench: $(VENV)/.test
 
 faults: $(VENV)/.test
 	@bash tests/need-redis.sh
-	$(BIN)/python tests/faults/driver.py
-
-faults: $(VENV)/.test
-	@bash tests/need-redis.sh
+	@bash tests/need-postgres.sh
 	$(BIN)/python tests/faults/driver.py $(if $(SEED),--seed $(SEED))
 
 conformance: $(VENV)/.test
