@@ -34,7 +34,7 @@ from bot.errors import ConfigError
 from bot.http import RequestError, answer_error, answer_json, answer_stopping
 from bot.interfaces import Channel
 from bot.model_server import ModelServer
-from bot.processes import GRACE, Control, loop_factory, shared_listener
+from bot.processes import GRACE, Control, leave_soon, loop_factory, shared_listener
 from bot.project import Project
 from bot.registry import construct, load_class
 from bot.serving import Serving
@@ -242,7 +242,7 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; turns in hand are finished first. `ConfigError` when the port is not to be had.
 
-    `settings` are those of `create_app`.
+    `settings` are those of `create_app`. The process ends with it, also where an action hangs in a thread.
     """
     control = Control.inherited()
     app = create_app(assistant, channels, control=control, **settings)
@@ -253,6 +253,7 @@ def serve(
     listener = shared_listener() or listen(host, port)
     with contextlib.suppress(KeyboardInterrupt), listener:
         _run(app, listener, ready_line(listener, host, tls), tls, control)
+    leave_soon()
 
 
 def ready_line(listener: socket.socket, host: str, tls: Tls | None) -> str:

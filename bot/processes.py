@@ -16,12 +16,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.errors import FrontdeskError
+from bot.errors import FrontdeskError, describe
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Processes:
         self._selector = selectors.DefaultSelector()
         self._is_stopping = False
         self._was_ready = False
+        self._model = b""
+        """What was said of the latest model that was taken over; a process that takes a place begins with another."""
 
     def run(self) -> None:
         """Until Ctrl-C or SIGTERM; each process finishes its turns in hand."""
@@ -86,6 +89,9 @@ class Processes:
         one = _Process(number, process, ours)
         self._running[number] = one
         self._selector.register(ours, selectors.EVENT_READ, one)
+        if self._is_stopping:
+            # A signal came while it was started, and went to the others alone.
+            process.terminate()
 
     def _hear(self, one: _Process) -> None:
         """What a process says: that it is ready, or which model it has now."""
@@ -101,11 +107,13 @@ class Processes:
             one.is_ready = True
             if self._was_ready:
                 log.warning("worker %d is ready again", one.number)
+            if self._model:
+                _tell(one, self._model)
         if "model" in message:
+            self._model = said
             for other in self._running.values():
                 if other is not one:
-                    with contextlib.suppress(OSError):
-                        other.control.send(said)
+                    _tell(other, said)
 
     def _look_after_them(self) -> None:
         for one in list(self._running.values()):
@@ -125,7 +133,8 @@ class Processes:
             log.error("worker %d ended (exit code %d): another takes its place", one.number, code)
             if time.monotonic() - one.started < SOON:
                 time.sleep(1.0)
-            self._start(one.number)
+            if not self._is_stopping:
+                self._start(one.number)
 
     def _look_whether_ready(self, begun: float) -> None:
         if all(one.is_ready for one in self._running.values()):
@@ -139,6 +148,12 @@ class Processes:
         self._is_stopping = True
         for one in self._running.values():
             one.process.terminate()
+
+
+def _tell(one: _Process, said: bytes) -> None:
+    # One that has just ended is noticed soon.
+    with contextlib.suppress(OSError):
+        one.control.send(said)
 
 
 def shared_listener() -> socket.socket | None:
@@ -168,7 +183,11 @@ class Control:
         """Hear which model another process has taken over. Without the first process this one ends, too."""
         loop = asyncio.get_running_loop()
         while said := await loop.sock_recv(self._connection, 65536):
-            await take_model(json.loads(said)["model"])
+            try:
+                await take_model(json.loads(said)["model"])
+            except Exception as error:
+                # Whatever a model's components may raise: this process goes on with the one that works.
+                log.error("the model that the other processes have cannot be loaded here: %s", describe(error))
         log.error("the first process is gone: this one stops")
         signal.raise_signal(signal.SIGTERM)
 
@@ -180,6 +199,13 @@ def is_one_of_several() -> bool:
 def run_several(number: int, listener: socket.socket | None, ready: str) -> None:
     """This same command `number` times, on a common listener, until Ctrl-C or SIGTERM."""
     Processes([sys.executable, "-m", "bot.cli", *sys.argv[1:]], number, listener, ready).run()
+
+
+def leave_soon() -> None:
+    """Let this process, which is at its end, be gone in `GRACE` seconds: Python waits for threads that hang, too."""
+    leaving = threading.Timer(GRACE, os._exit, [0])
+    leaving.daemon = True
+    leaving.start()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

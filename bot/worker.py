@@ -15,7 +15,7 @@ from bot.assistant import MOST_ATTEMPTS, Assistant
 from bot.brokers import Publisher
 from bot.errors import DeliveryError, StoreError, StoreUnavailable, describe
 from bot.interfaces import Channel, Delivery, EventBroker, Lease, OutboxLease
-from bot.processes import GRACE, Control, loop_factory
+from bot.processes import GRACE, Control, leave_soon, loop_factory
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,8 @@ def run_worker(
 ) -> None:
     """A process that serves no pages, until Ctrl-C or SIGTERM; turns in hand are finished first.
 
-    `follow` takes newer models over for as long as it runs.
+    `follow` takes newer models over for as long as it runs. The process ends with it, also where an action hangs in a
+    thread.
     """
     control = Control.inherited()
     assistant.channels = {channel.name: channel for channel in channels}
@@ -223,6 +224,7 @@ def run_worker(
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main())
+    leave_soon()
 
 
 async def _is_not_ours(model: Any) -> None:

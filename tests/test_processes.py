@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from bot.model_archive import pack
+from bot.processes import Control
 from bot.project import load_project
 from bot.training import train
 from tests.stores.redis_servers import Server
@@ -137,6 +142,93 @@ import httpx
 answer = httpx.post(sys.argv[1] + "/webhooks/rest/webhook", json={"sender": "fay", "message": "hello"}, timeout=60)
 print(answer.text)
 """
+
+
+# ---- the first process, with others that do as little as they can --------------------------------
+
+FIRST = """
+import sys
+from bot import processes
+
+processes.Processes([sys.executable, "-c", sys.argv[1], *sys.argv[2:]], 1, None, "ready").run()
+"""
+OTHER = """
+import json, os, signal, socket, sys, time
+from pathlib import Path
+
+notes = Path(sys.argv[1])
+control = socket.socket(fileno=int(os.environ["FRONTDESK_CONTROL"]))
+is_first = not notes.exists()
+notes.touch()
+control.send(json.dumps({"ready": True}).encode())
+"""
+
+
+@contextlib.contextmanager
+def first_process(folder: Path, life: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process does `life` when it has said that it is ready; `is_first` in the first one of them."""
+    command = [sys.executable, "-c", FIRST, OTHER + life, str(folder / "notes")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            others = children(process)
+            process.kill()
+            for pid in others:
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_who_is_stopped_while_another_process_is_to_take_a_place_starts_none(tmp_path: Path) -> None:
+    life = """
+if is_first:
+    time.sleep(1)
+    sys.exit(7)
+time.sleep(600)
+"""
+    with first_process(tmp_path, life) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "ready\n"
+        assert "(exit code 7): another takes its place" in process.stderr.readline()
+        process.terminate()
+        process.wait(30)
+    assert process.returncode == 0
+
+
+def test_a_process_that_takes_a_place_takes_the_others_model_over(tmp_path: Path) -> None:
+    life = """
+if is_first:
+    time.sleep(1)
+    control.send(json.dumps({"model": {"model_file": "new"}}).encode())
+    sys.exit(7)
+notes.write_bytes(control.recv(65536))
+os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(600)
+"""
+    with first_process(tmp_path, life) as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads((tmp_path / "notes").read_text()) == {"model": {"model_file": "new"}}
+
+
+def test_a_model_that_cannot_be_taken_over_is_said_and_the_next_one_is_heard_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    heard: list[Any] = []
+
+    async def take(model: Any) -> None:
+        heard.append(model)
+        if model == "two":
+            raise asyncio.CancelledError
+        raise KeyError("a component's own")
+
+    with ours, theirs, contextlib.suppress(asyncio.CancelledError):
+        for name in ("one", "two"):
+            ours.send(json.dumps({"model": name}).encode())
+        asyncio.run(Control(theirs).listen(take))
+    assert heard == ["one", "two"]
+    assert "cannot be loaded here: KeyError" in caplog.text
 
 
 @pytest.mark.parametrize("words", [("--workers", "2"), ("--pages-only",), ("worker",)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -453,6 +455,50 @@ async def test_a_worker_that_waits_to_work_alone_gives_back_what_it_has(
     lease = await store.claim(ANNA)
     assert lease
     assert lease.attempts == 1
+
+
+STUCK = """
+import asyncio, logging, threading
+
+import bot.processes, bot.worker
+from bot.interfaces import Action
+from bot.messages import UserMessage
+from tests.conftest import make_assistant
+
+bot.processes.GRACE = bot.worker.GRACE = 0.2
+
+
+class Stuck(Action):
+    def name(self):
+        return "utter_greet"
+
+    def run(self, dispatcher, tracker, domain):
+        print("it hangs", flush=True)
+        threading.Event().wait()
+
+
+assistant = make_assistant()
+assistant.actions = assistant.actions.with_custom({"utter_greet": Stuck()})
+
+
+async def follow():
+    await assistant.accept(UserMessage("hello"))
+
+
+bot.worker.run_worker(assistant, [], None, follow)
+"""
+
+
+def test_an_action_that_hangs_in_a_thread_does_not_keep_the_process() -> None:
+    root = Path(__file__).parents[1]
+    with subprocess.Popen([sys.executable, "-c", STUCK], cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.read(len("The worker is ready\nit hangs\n")) == "The worker is ready\nit hangs\n"
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
 
 
 # ---- deliveries ----------------------------------------------------------------------------------
