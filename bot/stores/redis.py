@@ -30,6 +30,8 @@ from bot.stores import decode_events, decode_tracker, encode, encode_events, fol
 from bot.stores.answers import Answers
 from bot.stores.redis_bodies import Bodies, arrival, as_bytes
 from bot.stores.redis_connection import RedisConnection, find_place, read_scripts
+from bot.stores.redis_feed import Feed
+from bot.stores.redis_opening import check_format, check_keys, check_rights
 from bot.stores.redis_ready import Ready
 from bot.stores.redis_resealing import reseal
 from bot.stores.redis_rounds import Partition, Rounds
@@ -38,8 +40,6 @@ from bot.tracker import RECENT_EVENTS, Tracker
 
 log = logging.getLogger(__name__)
 
-FORMAT = "frontdesk 1"
-"""What is written at `<prefix>:format`, with the number of partitions behind it."""
 SLOTS = 16384
 MOST_SHOWN = 20
 """Messages or deliveries that a lease shows at once."""
@@ -51,8 +51,6 @@ _GRACE = 1000
 """Milliseconds after which another worker is told of what the first one has not taken."""
 _PAGE = 100
 """Turns that are read at once."""
-_FEED_PERIOD = 1.0
-"""Seconds after which the feed is looked at, if nobody has said that something is in it."""
 _T = TypeVar("_T")
 
 
@@ -191,10 +189,7 @@ class RedisStore:
         self._is_open = False
         self._closed = False
         self._missing: set[tuple[str, str]] = set()
-        self._feeds = feed
-        self._fed = set(range(len(self._partitions)))
-        """Partitions in which there may be something to publish."""
-        self._fed_now = asyncio.Event()
+        self._feed = Feed(self._redis, self._scripts["feed"], self._partitions, self._process, self._bodies, lease)
 
     # ---- the inbox ----
 
@@ -412,8 +407,7 @@ class RedisStore:
             later = (*before.later, *(body for _, body in parts))
             held.recent = _Recent(request.encode(), snapshot, before.events, later)
             self._remember(key, held.recent)
-        if self._feeds:
-            self._is_fed(key)
+        self._feed.has_more(self._partition(key))
         due = [timer.due for timer in turn.timers if timer.message is not None]
         if due:
             self._rounds.look_in(self._partition(key), min(due) - time.time())
@@ -572,7 +566,7 @@ class RedisStore:
     async def reseal(self) -> int:
         await self._opened()
         counts = [await reseal(self._redis, self._bodies, self._swap, one.key) for one in self._partitions]
-        await self._check_keys()
+        await check_keys(self._redis, self._prefix, self._bodies)
         self._cache.clear()
         return sum(counts)
 
@@ -588,75 +582,17 @@ class RedisStore:
             if key == conversation_id:
                 held.recent = None
 
-    # ---- the feed ------------------------------------------------------------------------------------
+    # ---- the feed ----
 
     async def feed(self, limit: int = 100) -> list[Published]:
-        """See redis_scripts/feed.lua. A partition is in the hands of one process, until that is gone."""
         await self._opened()
-        while True:
-            self._fed_now.clear()
-            fed, self._fed = self._fed, set()
-            calls = (
-                self._redis.run(
-                    self._scripts["feed"],
-                    self._partitions[number].key,
-                    "",
-                    self._process,
-                    self._request(),
-                    "read",
-                    limit,
-                )
-                for number in fed
-            )
-            entries: list[tuple[str, bytes]] = []
-            try:
-                for number, reply in zip(fed, await asyncio.gather(*calls), strict=True):
-                    if reply:
-                        # It is shown again until it is struck off.
-                        self._fed.add(number)
-                    entries += ((key.decode(), entry) for key, entry in zip(reply[::2], reply[1::2], strict=True))
-            except BaseException:
-                self._fed |= fed
-                raise
-            if entries:
-                return [self._published(key, entry) for key, entry in entries]
-            try:
-                async with asyncio.timeout(_FEED_PERIOD):
-                    await self._fed_now.wait()
-            except TimeoutError:
-                self._fed = set(range(len(self._partitions)))
+        return await self._feed.read(limit)
 
     async def published(self, turns: Sequence[Published]) -> None:
         await self._opened()
-        by_partition: dict[bytes, list[Any]] = {}
-        for turn in turns:
-            pairs = by_partition.setdefault(self._partition(turn.conversation_id).key, [])
-            pairs += (as_bytes(turn.conversation_id), turn.id)
-        calls = (
-            self._redis.run(
-                self._scripts["feed"],
-                key,
-                "",
-                self._process,
-                self._request(),
-                "strike",
-                *pairs,
-                patience=self._lease_seconds,
-            )
-            for key, pairs in by_partition.items()
-        )
-        await asyncio.gather(*calls)
+        await self._feed.strike([(self._partition(turn.conversation_id), turn) for turn in turns])
 
-    def _published(self, key: str, entry: bytes) -> Published:
-        first, length, rest = entry.split(b":", 2)
-        name, body = _cut(rest, int(length))
-        return Published(name.decode(), key, int(first), tuple(self._bodies.events([body], key)))
-
-    def _is_fed(self, key: str) -> None:
-        self._fed.add(self._partition(key).number)
-        self._fed_now.set()
-
-    # ---- a step --------------------------------------------------------------------------------------
+    # ---- a step ----
 
     def _request(self) -> str:
         """A name for a step that is the same however often it is tried."""
@@ -729,7 +665,7 @@ class RedisStore:
             try:
                 async for told in self._redis.listen(f"{self._prefix}:process:{self._process}"):
                     if told is not None:
-                        self._hear(told)
+                        self._understand(told)
                     elif is_listening.done():
                         await self._check_awaited()
                     else:
@@ -740,8 +676,14 @@ class RedisStore:
                     return
             await asyncio.sleep(0.1)
 
+    def _understand(self, told: bytes) -> None:
+        try:
+            self._hear(told)
+        except ValueError:
+            log.warning("%s: something else publishes on the channels of '%s'", self._place, self._prefix)
+
     def _hear(self, told: bytes) -> None:
-        """What a script has published: its first letter says what it is."""
+        """What a script has published: its first letter says what it is. Nothing else is ours to understand."""
         kind, rest = told[:1], told[1:]
         match kind:
             case b"g":
@@ -753,7 +695,7 @@ class RedisStore:
                 message_id, body = _cut(rest, int(id_length))
                 self._spawn(self._answered(key.decode(), message_id.decode(), body))
             case b"f":
-                self._is_fed(rest.decode())
+                self._feed.has_more(self._partition(rest.decode()))
             case b"d":
                 deleted = rest.decode()
                 self._answers.fail(deleted, StoreError(f"'{deleted}' was deleted before its message was answered"))
@@ -791,19 +733,19 @@ class RedisStore:
 
     async def _check_awaited(self) -> None:
         """What was told may have been missed: look at what somebody here waits for."""
-        for ticket, (key, _) in list(self._tickets.items()):
-            reply = await self._run("ask", key, "", request=ticket)
+        asking = [(ticket, key) for ticket, (key, _) in self._tickets.items()]
+        asked = await asyncio.gather(*(self._run("ask", key, "", request=ticket) for ticket, key in asking))
+        for (ticket, key), reply in zip(asking, asked, strict=True):
             if reply:
                 self._granted(ticket, reply[0], key)
-        awaited = [
-            (key, message_id) for key in self._answers.conversations() for message_id in self._answers.awaited(key)
-        ]
-        missing = [one for one in awaited if not await self._check(*one)]
-        for key, message_id in self._missing.intersection(missing):
+        awaited = [(key, one) for key in self._answers.conversations() for one in self._answers.awaited(key)]
+        are_there = await asyncio.gather(*(self._check(*one) for one in awaited))
+        missing = {one for one, is_there in zip(awaited, are_there, strict=True) if not is_there}
+        for key, message_id in self._missing & missing:
             # Twice: a message may be on its way there.
             error = StoreUnavailable(f"{self._place}: a message of '{key}' is not there any more: send it again")
             self._answers.fail(key, error, message_id)
-        self._missing = set(missing)
+        self._missing = missing
 
     async def _check(self, key: str, message_id: str) -> bool:
         """Give its answer to those who wait for it, if it is there; False when the message is not."""
@@ -824,56 +766,26 @@ class RedisStore:
         opening = self._opening
         try:
             await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if self._closed and opening.cancelled():
+                raise StoreUnavailable(f"{self._place}: the store has been closed") from None
+            raise
         finally:
             if opening.done() and self._opening is opening:
                 self._opening = None
 
     async def _open_up(self) -> None:
-        await self._check_rights()
-        await self._check_format()
-        await self._check_keys()
+        await check_rights(self._redis, self._run("rights", ""))
+        await check_format(self._redis, self._prefix, len(self._partitions))
+        await check_keys(self._redis, self._prefix, self._bodies)
         await self._rounds.look(self._partitions)
-        loop = asyncio.get_running_loop()
-        is_listening = loop.create_future()
-        listening = loop.create_task(self._listen(is_listening))
+        is_listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._spawn(self._listen(is_listening))
         await is_listening
         for warning in await self._redis.warnings():
             log.warning("%s", warning)
-        for task in (listening, loop.create_task(self._rounds.run())):
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._spawn(self._rounds.run())
         self._is_open = not self._closed
-
-    async def _check_rights(self) -> None:
-        missing = await self._run("rights", "")
-        if missing:
-            rights = " ".join(f"+{name.decode()}" for name in missing)
-            raise StoreError(
-                f"{self._place}: the store's user lacks rights that it needs (see docs/redis.md): {rights}"
-            )
-
-    async def _check_format(self) -> None:
-        """What is under our keys is ours, and as this version writes it."""
-        key, wanted = as_bytes(f"{self._prefix}:format"), f"{FORMAT} {len(self._partitions)}".encode()
-        await self._redis.command("SET", key, wanted, "NX")
-        found = await self._redis.command("GET", key)
-        if found == wanted:
-            return
-        number = found.removeprefix(f"{FORMAT} ".encode()) if found else b""
-        if number.isdigit():
-            raise StoreError(
-                f"{self._place}: '{self._prefix}' was made with {int(number)} partitions, not {len(self._partitions)}:"
-                f" set 'partitions: {int(number)}', or give the store another 'key_prefix'"
-            )
-        raise StoreError(
-            f"{self._place}: the key '{self._prefix}:format' is none of this version's: a newer Frontdesk has written"
-            " it, or another program. Give the store another 'key_prefix'"
-        )
-
-    async def _check_keys(self) -> None:
-        """What others have encrypted can be read here (see `Seal.mark`)."""
-        key = as_bytes(f"{self._prefix}:seal")
-        await self._redis.command("SET", key, self._bodies.mark(await self._redis.command("GET", key)))
 
     async def close(self) -> None:
         if self._closed:

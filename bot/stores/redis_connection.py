@@ -287,9 +287,12 @@ class RedisConnection:
 
     def _put(self, call: _Call) -> asyncio.Future[Any]:
         if isinstance(self._client, RedisCluster):
-            # Before the cluster is known, one line makes its acquaintance.
-            node = self._client.get_node_from_key(call.key.decode()) if self._client.get_default_node() else None
-            name = node.name if node else ""
+            # Before the cluster is known, and while it is in disorder, one line makes its acquaintance.
+            name = ""
+            if self._client.get_default_node():
+                with suppress(RedisClusterException):
+                    node = self._client.get_node_from_key(call.key.decode())
+                    name = node.name if node else ""
         else:
             name = ""
         lane = zlib.crc32(call.key) % _LANES
@@ -394,7 +397,7 @@ class RedisConnection:
         """The least member of the first of these sorted sets that has one; None when there is none for `BLOCK` s."""
         try:
             found = await self._blocking.execute_command("BZPOPMIN", *keys, BLOCK)
-        except _TROUBLE as error:
+        except Exception as error:
             raise self.ours(error) from error
         return found[1] if found else None
 
@@ -422,7 +425,7 @@ class RedisConnection:
                         # A connection that was cut without a word is found by asking.
                         is_asked, asked_at = True, now
                         await subscription.ping()
-        except _TROUBLE as error:
+        except Exception as error:
             raise self.ours(error) from error
         finally:
             if client is not None and client is not self._blocking:
@@ -451,14 +454,12 @@ class RedisConnection:
     async def warnings(self) -> list[str]:
         """What in the settings of Redis will lose conversations one day; nothing where it may not be asked."""
         try:
-            answers = [await self._client.execute_command("INFO", "everything")]
+            # On a cluster it may be that of several servers, by their names.
+            answer = await self._client.execute_command("INFO", "everything")
         except _TROUBLE:
             return []
-        if self.place.is_cluster and all(isinstance(one, dict) for one in answers[0].values()):
-            # Of several servers, by their names.
-            answers = list(answers[0].values())
         found = []
-        for info in answers:
+        for info in [answer] if "redis_version" in answer else answer.values():
             policy = info.get("maxmemory_policy", "noeviction")
             if info.get("maxmemory") and policy != "noeviction":
                 found.append(

@@ -77,7 +77,7 @@ class Ready:
                 keys.rotate(-1)
                 if member is not None:
                     kind: Literal["inbox", "outbox"] = "inbox" if member.startswith(b"i") else "outbox"
-                    self._hand_out(Work(kind, member[1:].decode()))
+                    self._hand_out(Work(kind, member[1:].decode("utf-8", "replace")))
         except StoreError as error:
             while self._idle:
                 future = self._idle.popleft()

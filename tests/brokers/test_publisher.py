@@ -233,7 +233,7 @@ async def test_the_feeds_process_hears_at_once_of_what_another_one_commits(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It would look by itself, in a minute.
-    monkeypatch.setattr("bot.stores.redis._FEED_PERIOD", 60.0)
+    monkeypatch.setattr("bot.stores.redis_feed._PERIOD", 60.0)
     open_store = redis_opening(redis_server)
     feeding, other = open_store(), open_store()
     await commit(feeding, amount(1))

@@ -597,6 +597,21 @@ async def test_a_damaged_snapshot_names_its_conversation(open_store: Open, clien
             await other.load(ANNA, DOMAIN)
 
 
+async def test_what_others_publish_on_our_channels_is_passed_over(
+    open_store: Open, client: redis.Redis, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = open_store(), open_store()
+    lease = await begin(one, message("hi", "m1"))
+    begun = await other.begin(message("bye", "m2"))
+    for told in (b"", b"g", b"a1:x", b"h:", b"n\xff:1:", b"gx:y:z", b"?"):
+        client.publish(f"{prefix}:process:{other._process}", told)
+    following = await commit(one, lease, said("hi", "hello"))
+    assert following is not None
+    await commit(one, following, said("bye", "see you"))
+    assert await begun.answer == [BotMessage(text="see you")]
+    assert "something else publishes" in caplog.text
+
+
 async def test_a_stream_without_its_conversation_is_not_written_to(open_store: Open, client: redis.Redis) -> None:
     store = open_store()
     await append(store, said("hi", "hello"))

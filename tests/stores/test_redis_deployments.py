@@ -86,6 +86,13 @@ async def use_all(store: RedisStore) -> None:
     assert await store.conversation_ids() == []
 
 
+async def test_over_a_unix_socket(tmp_path: Path) -> None:
+    with single(tmp_path, "--unixsocket", str(tmp_path / "redis.sock")):
+        store = RedisStore(f"unix://{tmp_path / 'redis.sock'}?db=3")
+        await use_all(store)
+        await store.close()
+
+
 # ---- users ---------------------------------------------------------------------------------------
 
 
