@@ -54,6 +54,7 @@ def create_app(
     assistant: Assistant,
     channels: Sequence[Channel] | None = None,
     *,
+    connector: str | None = None,
     cors: Sequence[str] = (),
     auth_token: str | None = None,
     jwt_secret: str | None = None,
@@ -68,8 +69,9 @@ def create_app(
     """An ASGI application that starts and closes the assistant with itself.
 
     `cors` are the origins whose pages may call it. API callers show `auth_token` or a JWT; the channels are REST and
-    web chat unless given. `project` is what other models are loaded for, and `model_server` sends them. `control` is
-    there where this is one of several processes.
+    web chat unless given. Of these `connector` alone is served, if it is named; replies go out by all of them, for the
+    worker answers what others have accepted, too. `project` is what other models are loaded for, and `model_server`
+    sends them. `control` is there where this is one of several processes.
     """
     if jwt_secret:
         check_jwt(jwt_secret, jwt_method)
@@ -78,6 +80,8 @@ def create_app(
     assistant.channels = {channel.name: channel for channel in channels}
     routes: list[BaseRoute] = []
     for channel in channels:
+        if connector and channel.name != connector:
+            continue
         routes += channel.routes(assistant)
         routes.append(Route(f"/webhooks/{channel.name}/", channel_health))
     routes += open_routes()

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from starlette.routing import Route
 
 import bot.assistant
 import bot.worker
+from bot.app import create_app
 from bot.assistant import Assistant
 from bot.errors import DeliveryError, StoreError, StoreUnavailable
 from bot.events import ActionExecuted, BotUttered, Event, FollowupAction, UserUttered
@@ -584,6 +586,18 @@ async def test_a_reply_for_a_channel_that_is_not_there_is_a_dead_letter(store: S
         await platform.says("two")
     [letter] = await store.dead_letters()
     assert letter.reason == "there is no channel 'pigeons' here"
+
+
+async def test_a_server_of_one_connector_delivers_the_replies_on_all_channels() -> None:
+    """Its worker takes whatever waits in the store that it shares with the others."""
+    assistant, one, two = make_assistant(), Platform("one"), Platform("two")
+    app = create_app(assistant, [one, two], connector="one", enable_api=False)
+    paths = [route.path for route in app.routes if isinstance(route, Route)]
+    assert "/webhooks/one/" in paths
+    assert "/webhooks/two/" not in paths
+    async with app.router.lifespan_context(app):
+        await assistant.accept(hook("hello", channel="two"))
+        await two.says(HELLO)
 
 
 async def test_a_mistake_in_a_channel_is_a_failed_attempt(

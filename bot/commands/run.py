@@ -134,6 +134,7 @@ def run(
     serve(
         assistant,
         channels,
+        connector=connector,
         host=interface,
         port=port,
         cors=cors or (),
@@ -193,7 +194,7 @@ def worker(
     assistant, model_file = open_served(loaded, model, remote_storage)
     server = model_server_of(loaded)
     follow = partial(_follow, server, Serving(assistant, loaded, model_file)) if server else None
-    run_worker(assistant, open_channels(channels_of(loaded, None)), open_broker(loaded), follow)
+    run_worker(assistant, open_channels(channels_of(loaded)), open_broker(loaded), follow)
 
 
 @group.command(epilog="Example: `frontdesk run actions --port 5055 --actions lib.refunds`")
@@ -251,14 +252,12 @@ def prepare(project: Project, model: Path | None, storage: str | None) -> None:
         train_model(project)
 
 
-def channels_of(project: Project, only: str | None) -> dict[str, Mapping[str, Any]]:
-    """The project's channels with their options; `only` this one, if it is named."""
+def channels_of(project: Project, connector: str | None = None) -> dict[str, Mapping[str, Any]]:
+    """The project's channels with their options; `connector` must be one of them, if it is named."""
     found = {channel.name: channel.options for channel in project.config.channels}
-    if only is None:
-        return found
-    if only not in found:
-        raise UnknownName("channel in credentials.yml or config.yml", only, found)
-    return {only: found[only]}
+    if connector is not None and connector not in found:
+        raise UnknownName("channel in credentials.yml or config.yml", connector, found)
+    return found
 
 
 def open_served(project: Project, model: Path | None, storage: str | None) -> tuple[Assistant, str]:
