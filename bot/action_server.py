@@ -28,7 +28,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.processes import GRACE
 from bot.app import listen
 from bot.custom_actions import OWN, call_action, load_actions
 from bot.domain import Domain, SlotSpec
@@ -36,6 +35,7 @@ from bot.errors import ActionError, ActionRejected, ConfigError, DataError, Stor
 from bot.event_reading import read_event
 from bot.events import ActionExecuted, BotUttered, Event, UserUttered, event_to_json
 from bot.interfaces import Action
+from bot.processes import GRACE
 from bot.stores import encode
 from bot.tracker import ActiveLoop, Tracker
 from bot.yaml_file import shown

@@ -34,7 +34,7 @@ from bot.errors import ConfigError
 from bot.http import RequestError, answer_error, answer_json, answer_stopping
 from bot.interfaces import Channel
 from bot.model_server import ModelServer
-from bot.processes import GRACE, Control, leave_soon, loop_factory, shared_listener
+from bot.processes import GRACE, Control, leave_soon, loop_factory, settle, shared_listener
 from bot.project import Project
 from bot.registry import construct, load_class
 from bot.serving import Serving
@@ -328,7 +328,15 @@ def _run(app: Starlette, listener: socket.socket, ready: str, tls: Tls | None, c
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = uvicorn.Server(config)
     # The socket listens already: who reads this line and connects is answered.
-    app.state.when_ready = lambda: control.say(ready=True) if control else print(ready, flush=True)
+
+    def tell_ready() -> None:
+        settle()
+        if control:
+            control.say(ready=True)
+        else:
+            print(ready, flush=True)
+
+    app.state.when_ready = tell_ready
     # Python waits for its threads: an action that hangs in one must not keep the process.
     stuck = threading.Timer(GRACE, os._exit, [0])
     stuck.daemon = True

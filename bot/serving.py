@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import shutil
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from bot.errors import ModelError
 from bot.interfaces import Store
 from bot.model_archive import is_archive, unpack
 from bot.nlu.pipeline import Pipeline
+from bot.processes import settle
 from bot.project import Project, load_project
 from bot.registry import construct
 from bot.training import load_assistant, models_folder
@@ -68,6 +70,8 @@ class Serving:
         before = self.assistant.actions
         self.assistant.take_over(other)
         await before.close()
+        if gc.get_freeze_count():
+            settle()
 
 
 def model_server_of(project: Project) -> ModelServer | None:

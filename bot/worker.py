@@ -15,7 +15,7 @@ from bot.assistant import MOST_ATTEMPTS, Assistant
 from bot.brokers import Publisher
 from bot.errors import DeliveryError, StoreError, StoreUnavailable, describe
 from bot.interfaces import Channel, Delivery, EventBroker, Lease, OutboxLease
-from bot.processes import GRACE, Control, leave_soon, loop_factory
+from bot.processes import GRACE, Control, leave_soon, loop_factory, settle
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +211,7 @@ def run_worker(
         worker = Worker(assistant, broker)
         worker.start()
         besides = [asyncio.create_task(follow())] if follow else []
+        settle()
         if control:
             besides.append(asyncio.create_task(control.listen(_is_not_ours)))
             control.say(ready=True)

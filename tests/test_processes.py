@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -111,9 +112,11 @@ def test_a_model_that_one_process_is_told_to_load_is_taken_over_by_all(shop: Pat
         assert say(url, "hello", "dan") == ["Hello from the shop."]
         assert httpx.put(f"{url}/model", json={"model_file": str(archive)}, timeout=60).status_code == 204
 
+        numbers = itertools.count()
+
         def is_everywhere() -> bool:
-            # Each call is a connection of its own, which either of the two may take.
-            said = [say(url, "hello", f"dan{number}") for number in range(20)]
+            # Each call is a connection of its own, which either of the two may take; each sender is a new one.
+            said = [say(url, "hello", f"dan{next(numbers)}") for _ in range(20)]
             return all(words == ["Hello from the new shop."] for words in said)
 
         until(is_everywhere, "both have the new model")
