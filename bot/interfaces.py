@@ -221,7 +221,9 @@ class Channel(Protocol):
     A route whose caller waits for the replies awaits `assistant.handle(message)`; one that only acknowledges awaits
     `assistant.accept(message)`, and the replies are sent. `send` is called for one reply after the other, in order;
     it raises `DeliveryError`, with `retry_after` where the platform says so, and `is_final` when there is no use in
-    trying again. A channel that cannot write by itself says so with `sends = False`.
+    trying again. A channel that cannot write by itself says so with `sends = False`. `remember` are the seconds for
+    which its messages are known when they come again (a day), `wait` those in which what is typed in a row is one turn
+    (0), and `trust` says how sure it is who writes there (1): see docs/identity.md.
     """
 
     name: str
