@@ -67,7 +67,7 @@ _KINDS = {
     # What is asked in a form depends on the order, which a burst leaves open; a reminder would interrupt it.
     "burst": ("ping", "ping", "remind"),
     # Several of these may be one turn.
-    "row": ("ping",),
+    "row": ("ping", "pay"),
 }
 
 
@@ -79,6 +79,9 @@ def _lines(draw: random.Random, name: str, first: int, count: int, kinds: Sequen
             case "ping":
                 pongs = (f"pong {n}, one of two", f"pong {n}, two of two")
                 yield Line(f"{name}-{n}", f"ping {n}", pongs, ("action_pong",))
+                n += 1
+            case "pay":
+                yield Line(f"{name}-{n}", f"pay {n}", (f"paid {n}",), ("action_pong",), amount=n)
                 n += 1
             case "think":
                 yield Line(f"{name}-{n}", f"think {n}", (f"thought about {n}",), ("action_think",))

@@ -37,8 +37,14 @@ class Pong(Action):
         text = tracker.latest_message.text if tracker.latest_message else None
         # Several, where they were typed in a row.
         for line in (text or "").splitlines():
-            dispatcher.utter_message(text=f"pong {number(line)}, one of two")
-            dispatcher.utter_message(text=f"pong {number(line)}, two of two")
+            which = number(line)
+            if line.startswith("pay"):
+                # One action, several effects: each has a key of its own, from the one that was handed.
+                await _transfer(f"{tracker.idempotency_key}:{which}", tracker.conversation_id, int(which))
+                dispatcher.utter_message(text=f"paid {which}")
+            else:
+                dispatcher.utter_message(text=f"pong {which}, one of two")
+                dispatcher.utter_message(text=f"pong {which}, two of two")
         return []
 
 
