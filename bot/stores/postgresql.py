@@ -1069,9 +1069,11 @@ class PostgreSQLStore:
         for future in (*self._idle, *(future for _, future in self._asking.values())):
             if not future.done():
                 future.set_exception(error)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while tasks := self._tasks - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            # Before Python 3.12, `wait_for` may swallow it, and psycopg uses that.
+            await asyncio.wait(tasks, timeout=LOOKS)
         if self._is_open:
             with contextlib.suppress(StoreError):
                 # What this process had in hand is free at once, and the others look for it.
