@@ -25,7 +25,7 @@ from weakref import WeakValueDictionary
 import orjson
 
 from bot.domain import Domain
-from bot.errors import ConfigError, LeaseLost, StoreError, StoreFull, StoreUnavailable
+from bot.errors import LeaseLost, StoreError, StoreFull, StoreUnavailable
 from bot.events import Event
 from bot.interfaces import DAY, Begun, DeadLetter, Delivery, Lease, OutboxLease, Published, Turn, Work
 from bot.messages import BotMessage, UserMessage
@@ -61,7 +61,7 @@ LONGEST_NOTE = 7900
 """Bytes of a notification: PostgreSQL takes 8,000."""
 LONGEST_ID = 1000
 """Bytes of an id: an index of PostgreSQL takes 2,700 for two of them."""
-MOST_PURGED = 5000
+MOST_PURGED = 1000
 """Rows that are removed by one statement."""
 PAGE = 500
 """Bodies that are encrypted anew by one statement."""
@@ -102,19 +102,19 @@ class PostgreSQLStore:
     """The store for many processes on many machines, in the `schema` of a database; the tables are made at first use.
 
     `url` is a whole URL (postgresql://user:password@host:5432/database), or the host as in Rasa's `tracker_store` of
-    type SQL, whose other keys are taken as well: `dialect`, `port`, `db`, `username`, `password`, `query` (options of
-    libpq, such as `sslmode`), and `login_db`, from which the database is created when it is not there.
+    type SQL, whose other keys are taken as well: `port`, `db`, `username`, `password`, `query` (options of libpq, such
+    as `sslmode`), and `login_db`, from which the database is created when it is not there.
 
-    `connections` are those of one process, and one more to listen. What a process has in hand when it dies is free
-    `lease_seconds` later, by the server's clock. A server that does not answer within `timeout` seconds is away.
-    `cache_size` is the number of conversations kept in memory, about 70 kB each.
+    `connections` are those of one process, and one more to listen. A server that does not answer within `timeout`
+    seconds is away. What a process has in hand when it dies is free `lease` seconds later, by the server's clock.
+    `ttl` is how many seconds after the latest turn a conversation goes (None: never). When `capacity` messages wait,
+    no more are taken. `cache_size` is the number of conversations kept in memory, about 70 kB each.
     """
 
     def __init__(
         self,
         *,
         url: str = "",
-        dialect: str = "postgresql",
         port: int | None = None,
         db: str = "frontdesk",
         username: str = "",
@@ -123,20 +123,24 @@ class PostgreSQLStore:
         login_db: str = "",
         schema: str = "frontdesk",
         connections: int = 8,
-        lease_seconds: float = 10.0,
         timeout: float = 10.0,
+        lease: float = 10.0,
+        ttl: float | None = None,
+        capacity: int = MOST_WAITING_IN_ALL,
         cache_size: int = 256,
         feed: bool = False,
         encryption_keys: str = "",
         encryption_required: bool = False,
     ) -> None:
-        if dialect.partition("+")[0] not in ("postgresql", "postgres"):
-            raise ConfigError(f"the dialect '{dialect}' is not PostgreSQL's: a store is postgresql, redis or sqlite")
-        for name, value, least in (("connections", connections, 2), ("cache_size", cache_size, 0)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, not {value}")
-        if lease_seconds < 2 * LOOKS:
-            raise ValueError(f"lease_seconds must be at least {2 * LOOKS:g}, not {lease_seconds:g}")
+        for name, value, least in (
+            ("connections", connections, 2),
+            ("cache_size", cache_size, 0),
+            ("capacity", capacity, 1),
+            ("lease", lease, 2 * LOOKS),
+            ("ttl", ttl, 1),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least:g}, not {value:g}")
         parts = {
             "host": url or None,
             "port": port,
@@ -155,7 +159,7 @@ class PostgreSQLStore:
             seal=self._seal,
         )
         self._me = secrets.token_hex(8)
-        self._lease_seconds = lease_seconds
+        self._lease_seconds, self._ttl, self._capacity = lease, ttl, capacity
         self._feeds = feed
         self._channel = f"frontdesk_{schema}"
         """On which all processes are told; one of them alone, on a channel of its own."""
@@ -245,7 +249,7 @@ class PostgreSQLStore:
         """The row of `PUT`. A conversation, or a store, in which too many messages wait is a `StoreFull`."""
         conversation_id = message.conversation_id
         if self._is_full:
-            raise StoreFull(f"{MOST_WAITING_IN_ALL} messages wait in the store: send this one again later")
+            raise StoreFull(f"{self._capacity} messages wait in the store: send this one again later")
         body = self._seal.close(encode_message(message), f"message:{conversation_id}")
         values = {
             "id": key,
@@ -913,8 +917,8 @@ class PostgreSQLStore:
 
     async def _purge(self) -> None:
         self._damaged.clear()
-        for statement in sql.PURGE:
-            while (await self._run(statement, limit=MOST_PURGED))[0].number == MOST_PURGED:
+        for statement in (*sql.PURGE, sql.EXPIRE) if self._ttl else sql.PURGE:
+            while (await self._run(statement, limit=MOST_PURGED, ttl=self._ttl))[0].number == MOST_PURGED:
                 pass
 
     async def _beat(self) -> None:
@@ -948,7 +952,7 @@ class PostgreSQLStore:
             works=self._works,
             soon=1.5 * LOOKS,
             most=MOST_FOUND,
-            limit=MOST_WAITING_IN_ALL,
+            limit=self._capacity,
             asking=[key for key, _ in asking],
             requests=[request for _, request in asking],
             awaited=[_key(conversation_id) for conversation_id, _ in awaited],
@@ -986,7 +990,7 @@ class PostgreSQLStore:
             case "answered":
                 await self._fetch_answer(conversation_id, _unkey(name or ""))
             case "waiting":
-                self._is_full = number >= MOST_WAITING_IN_ALL
+                self._is_full = number >= self._capacity
 
     def _later(self, delay: float, name: tuple[str, str, str | None], do: Callable[..., None], *about: Any) -> None:
         """Do it when it is due, once."""

@@ -35,7 +35,8 @@ TABLES = {
         holder text,
         request bigint,
         begins_at timestamptz NOT NULL DEFAULT now(),
-        told_until timestamptz NOT NULL DEFAULT now()
+        told_until timestamptz NOT NULL DEFAULT now(),
+        stored_at timestamptz NOT NULL DEFAULT now()
     ) WITH (fillfactor = 80)""",
     # `body` holds the events after the first `start_count` ones, up to `end_count`, as a JSON array.
     "turns": """CREATE TABLE turns (
@@ -345,7 +346,7 @@ WITH mine AS (
     FROM mine CROSS JOIN first LEFT JOIN ticket ON true
 ), step AS (
     UPDATE conversations c SET
-        event_count = :end, version = :version, snapshot = :snapshot,
+        event_count = :end, version = :version, snapshot = :snapshot, stored_at = now(),
         holder = CASE fate WHEN 'granted' THEN fate.process WHEN 'free' THEN NULL ELSE c.holder END,
         request = CASE fate WHEN 'granted' THEN fate.request WHEN 'next' THEN :next ELSE c.request END,
         token = CASE WHEN fate IN ('granted', 'next') THEN nextval('tokens') ELSE c.token END
@@ -655,6 +656,30 @@ PURGE = (
     _PURGE.format("tickets", "NOT EXISTS (SELECT FROM processes p WHERE p.process = t.process)"),
 )
 """What is of no use any more, a part of it at a time."""
+
+EXPIRE = """
+WITH step AS (
+    DELETE FROM conversations WHERE ctid = ANY (ARRAY(
+        SELECT c.ctid FROM conversations c
+        WHERE c.stored_at < now() - make_interval(secs => :ttl)
+            AND NOT EXISTS (SELECT FROM processes p WHERE p.process = c.holder AND p.alive_until > now())
+            AND NOT EXISTS (SELECT FROM inbox i WHERE i.conversation_id = c.conversation_id)
+            AND NOT EXISTS (SELECT FROM outboxes b WHERE b.conversation_id = c.conversation_id)
+            AND NOT EXISTS (SELECT FROM timers t WHERE t.conversation_id = c.conversation_id)
+            AND NOT EXISTS (SELECT FROM tickets t WHERE t.conversation_id = c.conversation_id)
+            AND NOT EXISTS (SELECT FROM feed f WHERE f.conversation_id = c.conversation_id)
+        LIMIT :limit
+    )) RETURNING conversation_id
+), turns_gone AS (
+    DELETE FROM turns t USING step WHERE t.conversation_id = step.conversation_id
+), answered_gone AS (
+    DELETE FROM answered a USING step WHERE a.conversation_id = step.conversation_id
+), letters_gone AS (
+    DELETE FROM letters l USING step WHERE l.conversation_id = step.conversation_id
+)
+SELECT count(*) AS number FROM step
+"""
+"""Conversations go in which nothing was said for a long time, and nothing waits."""
 
 # ---- encryption ----------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def cluster_opening(servers: Cluster) -> Callable[[], Store]:
 
 def postgresql_opening(server: PostgresServer) -> Callable[[], Store]:
     schema = unique()
-    return lambda: PostgreSQLStore(url=server.url(), schema=schema, feed=True, lease_seconds=2.0)
+    return lambda: PostgreSQLStore(url=server.url(), schema=schema, feed=True, lease=2.0)
 
 
 def redis_opening(server: RedisServer) -> Callable[[], Store]:

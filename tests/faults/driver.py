@@ -183,7 +183,7 @@ class Run:
                 return {"type": "redis", "sentinels": watchers, "service": SERVICE, "lease": LEASE}
             case "postgresql":
                 assert self._postgres is not None
-                return {"type": "postgresql", "url": "${FAULTS_URL}", "lease_seconds": LEASE}
+                return {"type": "postgresql", "url": "${FAULTS_URL}", "lease": LEASE}
         return {"type": self.store}
 
     def _environment(self, name: str, port: int) -> dict[str, str]:

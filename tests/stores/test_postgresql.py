@@ -372,7 +372,7 @@ from bot.messages import UserMessage
 from bot.stores.postgresql import PostgreSQLStore
 
 async def main():
-    store = PostgreSQLStore(url=sys.argv[1], schema=sys.argv[2], lease_seconds=float(sys.argv[3]))
+    store = PostgreSQLStore(url=sys.argv[1], schema=sys.argv[2], lease=float(sys.argv[3]))
     for number in range(2):
         begun = await store.begin(UserMessage("hi", sender_id="anna", message_id=f"m{number}"))
         print(begun.lease is not None, flush=True)
@@ -385,7 +385,7 @@ asyncio.run(main())
 async def test_what_a_dead_process_had_is_taken_over(
     open_store: Open, postgres_server: PostgresServer, schema: str
 ) -> None:
-    store = open_store(lease_seconds=2.0)
+    store = open_store(lease=2.0)
     await store.conversation_ids()
     holder = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLDER, postgres_server.url(), schema, "2", stdout=asyncio.subprocess.PIPE
@@ -431,7 +431,7 @@ async def test_a_process_that_nobody_took_over_may_still_store(
 
 
 async def test_what_a_process_has_is_free_when_it_ends(open_store: Open) -> None:
-    store, other = open_store(), open_store(lease_seconds=1000)
+    store, other = open_store(), open_store(lease=1000)
     lease = await begin(other)
     outbox = await begin(store, message(sender_id="ben"))
     await commit(
@@ -502,9 +502,26 @@ async def test_what_is_of_no_use_is_removed(
     assert postgres_server.sql(f"SELECT count(*) FROM {schema}.processes") == "1"
 
 
-async def test_a_full_store_takes_no_more(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgresql, "MOST_WAITING_IN_ALL", 2)
-    store = open_store()
+async def test_a_conversation_goes_when_it_was_silent_for_long(
+    open_store: Open, postgres_server: PostgresServer, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "PURGES", 0.0)
+    store = open_store(ttl=3600)
+    for sender in ("anna", "ben", "cara"):
+        await commit(store, await begin(store, message(sender_id=sender)), said("hi", "hello"))
+    await store.accept(message("wait", "m2", "cara"))
+    postgres_server.sql(
+        f"UPDATE {schema}.conversations SET stored_at = now() - interval '2 hours' WHERE conversation_id <> 'rest:ben'"
+    )
+    left = f"SELECT count(DISTINCT t.conversation_id) FROM {schema}.turns t"
+    await until(lambda: postgres_server.sql(left) == "2")
+    assert await store.conversation_ids() == ["rest:ben", "rest:cara"]
+    assert (await store.load(ANNA, DOMAIN)).event_count == 0
+    assert await store.accept(message())
+
+
+async def test_a_full_store_takes_no_more(open_store: Open) -> None:
+    store = open_store(capacity=2)
     for number in range(2):
         await store.accept(message(sender_id=str(number)))
     await until(lambda: store._is_full)
@@ -598,7 +615,7 @@ async def test_damage_is_told_with_its_conversation(
 
 
 async def test_rasas_options_are_taken(open_store: Open, postgres_server: PostgresServer) -> None:
-    options = {"dialect": "postgresql", "url": "127.0.0.1", "port": postgres_server.port, **WHO}
+    options = {"url": "127.0.0.1", "port": postgres_server.port, **WHO}
     store = open_store(**options, db="made_by_us", login_db="postgres", query={"sslmode": "prefer"})
     assert await store.accept(message())
     again = open_store(**options, db="made_by_us", login_db="postgres")
@@ -627,7 +644,6 @@ async def test_a_wrong_password_is_said_and_not_shown(open_store: Open, postgres
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"dialect": "mysql"}, "the dialect 'mysql' is not PostgreSQL's"),
         ({"url": "mysql://localhost/bank"}, "begins with mysql://: this store needs postgresql://"),
         ({"url": "postgresql://anna:s3cret@db:port/bank"}, "is no URL"),
     ],
@@ -644,7 +660,7 @@ def test_another_database_is_a_mistake(options: dict[str, str], problem: str) ->
         ({"schema": "My Schema"}, "'schema' must be small letters"),
         ({"connections": 1}, "connections must be at least 2"),
         ({"cache_size": -1}, "cache_size must be at least 0"),
-        ({"lease_seconds": 0.5}, "lease_seconds must be at least 2"),
+        ({"lease": 0.5}, "lease must be at least 2"),
     ],
 )
 def test_a_value_that_cannot_be_is_a_mistake(options: dict[str, Any], problem: str) -> None:
