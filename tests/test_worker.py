@@ -22,6 +22,7 @@ from bot.errors import DeliveryError, StoreError, StoreUnavailable
 from bot.events import ActionExecuted, BotUttered, Event, FollowupAction, UserUttered
 from bot.interfaces import Action, Delivery, Dispatcher, Lease, Store, Turn, Work
 from bot.messages import BotMessage, Parse, UserMessage
+from bot.stores.answers import Answers
 from bot.stores.memory import MemoryStore
 from bot.stores.sqlite import SQLiteStore
 from bot.tracker import Tracker
@@ -397,6 +398,18 @@ async def test_a_worker_without_a_model_waits_for_one(store: Store, monkeypatch:
         assert len(await store.pending()) == 1
         assistant.take_over(make_assistant(store))
         await platform.says(HELLO)
+
+
+async def test_a_caller_who_goes_away_is_forgotten() -> None:
+    answers = Answers()
+    gone, there = (answers.expect(ANNA, "m1") for _ in range(2))
+    gone.cancel()
+    answers.expect("hook:ben", "m1").cancel()
+    await some_steps()
+    assert answers.conversations() == [ANNA]
+    answers.give(ANNA, "m1", [BotMessage(text=HELLO)])
+    assert await there == [BotMessage(text=HELLO)]
+    assert answers.conversations() == []
 
 
 # ---- the end of a worker -------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from bot.messages import BotMessage
 
@@ -20,7 +21,16 @@ class Answers:
         """Done when the message is answered, or when its turn fails for good."""
         future: Answer = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(conversation_id, {}).setdefault(message_id, []).append(future)
+        future.add_done_callback(partial(self._forget, conversation_id, message_id))
         return future
+
+    def _forget(self, conversation_id: str, message_id: str, future: Answer) -> None:
+        """Whoever has gone away is not waited for: the message may never be answered, or known."""
+        waiting = self._waiting.get(conversation_id, {}).get(message_id, [])
+        if future.cancelled() and future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                self._taken(conversation_id, message_id)
 
     def awaited(self, conversation_id: str) -> list[str]:
         """The ids of the messages whose answers somebody waits for."""

@@ -472,6 +472,12 @@ class RedisStore:
             # Nobody here goes on with it: the next round finds that, and another worker is told.
             self._delivering.discard(_name(lease))
             raise
+        except asyncio.CancelledError:
+            # It is done, and whoever would go on with what is left has gone.
+            with suppress(StoreError):
+                await self._finish(self._run("outbox", key, "release", lease.token, "", patience=self._lease_seconds))
+            self._delivering.discard(_name(lease))
+            raise
         if reply[0] == b"lost":
             self._delivering.discard(_name(lease))
             raise LeaseLost(f"the deliveries of '{key}' are in other hands")

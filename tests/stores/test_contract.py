@@ -880,6 +880,22 @@ async def test_deliveries_in_other_hands_are_left_alone(store: Store) -> None:
     assert await store.dead_letters() == []
 
 
+async def test_one_who_goes_away_while_a_delivery_is_noted_down_leaves_the_rest_to_others(store: Store) -> None:
+    begun = await store.begin(message())
+    await answer(store, begun.lease, deliveries=(delivery("d1"), delivery("d2")))
+    lease = await store.claim_outbox(ANNA)
+    assert lease is not None
+    noting = asyncio.create_task(store.delivered(lease))
+    await asyncio.sleep(0)
+    noting.cancel()
+    [left] = await asyncio.gather(noting, return_exceptions=True)
+    if isinstance(left, OutboxLease):
+        # It had been done when its caller went.
+        await store.postpone(left, 0.0)
+    await until_ready(store, Work("outbox", ANNA))
+    assert (await deliver_all(store, await store.claim_outbox(ANNA)))[-1] == "d2"
+
+
 async def test_the_outbox_of_a_turn_that_was_refused_stays_empty(store: Store) -> None:
     await take_turn(store, said("hi", "hello"))
     with pytest.raises(LeaseLost):
