@@ -624,7 +624,13 @@ class RedisStore:
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            call.add_done_callback(lambda _: self._undo(conversation_id, request, undone_by))
+
+            def undo(call: asyncio.Future[Any]) -> None:
+                # Nobody is there any more to hear of its error.
+                _ = call.cancelled() or call.exception()
+                self._undo(conversation_id, request, undone_by)
+
+            call.add_done_callback(undo)
             raise
         except StoreUnavailable:
             # It may have been done, or may still be.
