@@ -488,7 +488,8 @@ class RedisConnection:
         if isinstance(error, RedisClusterException):
             return StoreUnavailable(f"{where} is not reached, or is no cluster. It is tried again")
         if isinstance(error, _CONNECTION):
-            return StoreUnavailable(f"{where} does not answer: {text or type(error).__name__}. It is tried again")
+            reason = text.rstrip(".") or type(error).__name__
+            return StoreUnavailable(f"{where} does not answer: {reason}. It is tried again")
         if text.startswith("FOREIGN "):
             return self.foreign(text)
         if not isinstance(error, RedisError):
