@@ -336,6 +336,8 @@ async def beside_slow_ones(port: int, seconds: float) -> list[float]:
 
     async def slow(number: int) -> None:
         async with Client(port, f"slow{number}") as client:
+            # Not all at the same moment, as no 50 customers are.
+            await asyncio.sleep(2 * number / SLOW)
             while time.perf_counter() < end:
                 await client.say("wait for it")
 
