@@ -111,13 +111,19 @@ def encode_message(message: UserMessage) -> bytes:
     return encode(message)
 
 
+_OF_MESSAGE = frozenset(field.name for field in dataclasses.fields(UserMessage))
+
+
 def decode_message(body: bytes, key: str) -> UserMessage:
-    """What `encode_message` wrote. Damage is a `StoreError` that names the conversation."""
+    """What `encode_message` wrote, and what a later Frontdesk may have added passed over.
+
+    Damage is a `StoreError` that names the conversation.
+    """
     try:
-        data = orjson.loads(body)
+        data = {name: value for name, value in orjson.loads(body).items() if name in _OF_MESSAGE}
         data["attachments"] = tuple(Attachment(**attachment) for attachment in data["attachments"])
         return UserMessage(**data)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(f"a stored message of '{key}' is damaged: {error}") from error
 
 
