@@ -102,8 +102,8 @@ class PostgreSQLStore:
     """The store for many processes on many machines, in the `schema` of a database; the tables are made at first use.
 
     `url` is a whole URL (postgresql://user:password@host:5432/database), or the host as in Rasa's `tracker_store` of
-    type SQL, whose other keys are taken as well: `port`, `db`, `username`, `password`, `query` (options of libpq, such
-    as `sslmode`), and `login_db`, from which the database is created when it is not there.
+    type SQL: then `port` and `db` count. `username`, `password` and `query` (options of libpq, such as `sslmode`) add
+    to either. From `login_db` the database is created when it is not there.
 
     `connections` are those of one process, and one more to listen. A server that does not answer within `timeout`
     seconds is away. What a process has in hand when it dies is free `lease` seconds later, by the server's clock.
@@ -141,17 +141,14 @@ class PostgreSQLStore:
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least:g}, not {value:g}")
-        parts = {
-            "host": url or None,
-            "port": port,
-            "database": db,
-            "username": username or None,
-            "password": password or None,
-            "query": {name: str(value) for name, value in (query or {}).items()},
-        }
+        parts: dict[str, Any] = {"username": username or None, "password": password or None}
+        if "://" not in url:
+            parts |= {"host": url or None, "port": port, "database": db}
         self._seal = Seal(encryption_keys, required=encryption_required)
         self._database = Database(
-            url if "://" in url else parts,
+            url if "://" in url else "postgresql://",
+            {name: value for name, value in parts.items() if value is not None},
+            {name: str(value) for name, value in (query or {}).items()},
             schema=schema,
             login_db=login_db,
             connections=connections,

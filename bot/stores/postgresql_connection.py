@@ -33,14 +33,23 @@ class AnswerLost(StoreUnavailable):
 
 
 class Database:
-    """`url` has no driver in it. `where` is what messages call the database: without user and password.
+    """`parts` and `query` are set in the `url`. `where` is what messages call it: without user and password.
 
     Raises `StoreUnavailable` when the server does not answer within `timeout` seconds, or will do so again by itself;
     other `StoreError`s when the tables are not ours, or damaged.
     """
 
     def __init__(
-        self, url: Mapping[str, Any] | str, *, schema: str, login_db: str, connections: int, timeout: float, seal: Seal
+        self,
+        url: str,
+        parts: Mapping[str, Any],
+        query: Mapping[str, str],
+        *,
+        schema: str,
+        login_db: str,
+        connections: int,
+        timeout: float,
+        seal: Seal,
     ) -> None:
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,29}", schema):
             raise ValueError(f"'schema' must be small letters, digits and '_', at most 30, not '{schema}'")
@@ -53,8 +62,8 @@ class Database:
         except ImportError as error:
             raise MissingExtra("the PostgreSQL store", "sql") from error
         self._sql, self._psycopg = sqlalchemy, psycopg
-        self._url = _read_url(sqlalchemy, url)
-        self.where = f"postgresql://{self._url.host or ''}:{self._url.port or 5432}/{self._url.database or ''}"
+        self._url = _read_url(sqlalchemy, url).set(**parts).update_query_dict(query)
+        self.where = _without_user(self._url)
         self.schema = schema
         self._login_db = login_db
         self._timeout = timeout
@@ -244,18 +253,23 @@ class Database:
         )
 
 
-def _read_url(sqlalchemy: Any, url: Mapping[str, Any] | str) -> Any:
-    if not isinstance(url, str):
-        return sqlalchemy.URL.create("postgresql+psycopg", **url)
+def _read_url(sqlalchemy: Any, text: str) -> Any:
     try:
-        read = sqlalchemy.make_url(re.sub(r"^postgres://", "postgresql://", url))
+        url = sqlalchemy.make_url(re.sub(r"^postgres://", "postgresql://", text))
     except (sqlalchemy.exc.ArgumentError, ValueError):
         # Without the cause, which may show a part of the password.
         message = "the store's 'url' is no URL: write postgresql://user:password@host:5432/database"
         raise ConfigError(message) from None
-    if read.get_backend_name() != "postgresql":
-        raise ConfigError(f"the store's 'url' begins with {read.drivername}://: this store needs postgresql://")
-    return read.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "postgresql":
+        raise ConfigError(f"the store's 'url' begins with {url.drivername}://: this store needs postgresql://")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _without_user(url: Any) -> str:
+    """The URL as it may be shown; of several servers all."""
+    hosts = url.query.get("host", ())
+    hosts = (hosts,) if isinstance(hosts, str) else hosts
+    return f"postgresql://{','.join(hosts) or f'{url.host or str()}:{url.port or 5432}'}/{url.database or ''}"
 
 
 def _state(error: Exception) -> str | None:

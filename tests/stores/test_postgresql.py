@@ -178,7 +178,7 @@ async def answer_lost(proxy: Proxy, text: str) -> AsyncIterator[None]:
     assert proxy.swallowed.is_set()
 
 
-async def test_an_accept_whose_answer_is_lost_was_the_first(open_store: Open, proxy: Proxy) -> None:
+async def test_an_accept_whose_answer_is_lost_was_the_first(proxy: Proxy, open_store: Open) -> None:
     store = open_store(**through(proxy))
     await store.conversation_ids()
     async with answer_lost(proxy, "m1"):
@@ -187,7 +187,7 @@ async def test_an_accept_whose_answer_is_lost_was_the_first(open_store: Open, pr
     assert len(await store.pending()) == 1
 
 
-async def test_a_begin_whose_answer_is_lost_has_its_lease(open_store: Open, proxy: Proxy) -> None:
+async def test_a_begin_whose_answer_is_lost_has_its_lease(proxy: Proxy, open_store: Open) -> None:
     store = open_store(**through(proxy))
     await store.conversation_ids()
     async with answer_lost(proxy, "m1"):
@@ -197,7 +197,7 @@ async def test_a_begin_whose_answer_is_lost_has_its_lease(open_store: Open, prox
     assert await replies(store) == ["hello"]
 
 
-async def test_a_claim_whose_answer_is_lost_has_its_lease(open_store: Open, proxy: Proxy) -> None:
+async def test_a_claim_whose_answer_is_lost_has_its_lease(proxy: Proxy, open_store: Open) -> None:
     store = open_store(**through(proxy))
     await store.accept(message())
     async with answer_lost(proxy, ANNA):
@@ -212,7 +212,7 @@ async def test_a_claim_whose_answer_is_lost_has_its_lease(open_store: Open, prox
     assert await replies(store) == ["yes", "hello"]
 
 
-async def test_a_commit_whose_answer_is_lost_is_stored_once(open_store: Open, proxy: Proxy) -> None:
+async def test_a_commit_whose_answer_is_lost_is_stored_once(proxy: Proxy, open_store: Open) -> None:
     store = open_store(**through(proxy))
     lease = await begin(store, message("hi", "m1"))
     begun = await store.begin(message("bye", "m2"))
@@ -226,7 +226,7 @@ async def test_a_commit_whose_answer_is_lost_is_stored_once(open_store: Open, pr
     assert await replies(store) == ["hello", "see you"]
 
 
-async def test_a_delivery_is_struck_off_once_though_the_answer_is_lost(open_store: Open, proxy: Proxy) -> None:
+async def test_a_delivery_is_struck_off_once_though_the_answer_is_lost(proxy: Proxy, open_store: Open) -> None:
     store = open_store(**through(proxy))
     await commit(store, await begin(store), said("hi", "hello"), deliveries=(delivery(1), delivery(2)))
     async with answer_lost(proxy, ANNA):
@@ -246,7 +246,7 @@ async def test_a_delivery_is_struck_off_once_though_the_answer_is_lost(open_stor
 
 
 async def test_what_is_not_heard_is_found_by_looking(
-    open_store: Open, proxy: Proxy, postgres_server: PostgresServer, schema: str
+    proxy: Proxy, open_store: Open, postgres_server: PostgresServer, schema: str
 ) -> None:
     store, other = open_store(), open_store(**through(proxy))
     async with store.lease(ANNA):
@@ -623,6 +623,18 @@ async def test_rasas_options_are_taken(open_store: Open, postgres_server: Postgr
     assert postgres_server.sql("SELECT count(*) FROM pg_database WHERE datname = 'made_by_us'") == "1"
 
 
+async def test_of_several_servers_the_one_that_is_there_is_used(
+    open_store: Open, postgres_server: PostgresServer, own_server: PostgresServer
+) -> None:
+    servers = "&".join(f"host=127.0.0.1:{server.port}" for server in (own_server, postgres_server))
+    own_server.stop()
+    store = open_store(url=f"postgresql:///postgres?{servers}", query={"target_session_attrs": "read-write"}, **WHO)
+    assert await store.accept(message())
+    assert (
+        store._database.where == f"postgresql://127.0.0.1:{own_server.port},127.0.0.1:{postgres_server.port}/postgres"
+    )
+
+
 async def test_a_user_without_rights_is_told_what_is_needed(
     open_store: Open, postgres_server: PostgresServer, schema: str
 ) -> None:
@@ -658,6 +670,7 @@ def test_another_database_is_a_mistake(options: dict[str, str], problem: str) ->
     ("options", "problem"),
     [
         ({"schema": "My Schema"}, "'schema' must be small letters"),
+        ({"ttl": 0}, "ttl must be at least 1, not 0"),
         ({"connections": 1}, "connections must be at least 2"),
         ({"cache_size": -1}, "cache_size must be at least 0"),
         ({"lease": 0.5}, "lease must be at least 2"),
