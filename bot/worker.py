@@ -25,6 +25,8 @@ DELIVERIES_AT_ONCE = 256
 """Conversations in which it delivers replies: many may wait for a platform that hangs."""
 PAUSE = 1.0
 """Seconds until a store that does not answer is asked again."""
+BREATH = 0.05
+"""Seconds until the next piece of work is taken up, after one that could not be."""
 LONGEST_CLEARING = 10.0
 """Seconds that a message which was begun before waits until the others in hand are done."""
 LONGEST_DELIVERY = 30.0
@@ -81,13 +83,15 @@ class Worker:
                 work = await store.ready()
                 lease = await store.claim(work.conversation_id) if work.kind == "inbox" else None
             except Exception as error:
-                # One that is not the store's is a mistake of ours, and must not end the worker.
+                # One conversation is damaged, or it is a mistake of ours: that must not end the worker, or keep the
+                # others waiting for long.
                 is_away = isinstance(error, StoreUnavailable)
+                pause = PAUSE if is_away else BREATH
                 what, why = ("the store is away", error) if is_away else ("work cannot be taken up", describe(error))
                 if what != trouble:
-                    log.error("%s, and tried again every %g s: %s", what, PAUSE, why)
+                    log.error("%s, and tried again in %g s: %s", what, pause, why)
                 trouble = what
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(pause)
                 continue
             if trouble:
                 log.warning("work is taken up again")

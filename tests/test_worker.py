@@ -369,7 +369,6 @@ class Away(MemoryStore):
 async def test_a_mistake_in_the_store_does_not_end_the_worker(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bot.worker, "PAUSE", 0.01)
     store = MemoryStore()
     assistant, platform = make_assistant(store), Platform()
     ready = store.ready
